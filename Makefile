@@ -1,0 +1,56 @@
+# What people and CI run. Everything fetched goes to .cache/.
+
+PYTHON ?= python3
+CARGO ?= cargo
+ENVOY ?= 1.40.0
+
+.PHONY: help
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: module
+module: ## Builds target/release/libportcullis.so, what Envoy loads
+	$(CARGO) build --release -p portcullis-envoy-module
+
+.PHONY: demo
+demo: module ## Plays the fleet policy of the Cilium 1.3 announcement on a real Envoy and a real memcached
+	$(PYTHON) demo/run.py
+
+.PHONY: test
+test: test-unit test-envoy ## Runs all tests but the slow ones
+
+.PHONY: test-unit
+test-unit: ## Unit, property and scenario tests; no network
+	$(CARGO) test --workspace
+
+.PHONY: test-envoy
+test-envoy: module test-modules ## The scenario corpus and real clients through a real Envoy
+	$(PYTHON) tests/e2e/run.py --envoy $(ENVOY)
+
+.PHONY: test-modules
+test-modules:
+	$(CARGO) build --release -p portcullis-test-module -p portcullis-example-c3po
+
+.PHONY: test-matrix
+test-matrix: module test-modules ## test-envoy on every supported version of Envoy
+	for version in 1.38.3 1.39.3 1.40.0; do $(PYTHON) tests/e2e/run.py --envoy $$version || exit 1; done
+
+.PHONY: lint
+lint: ## rustfmt, clippy with warnings as errors, docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items --quiet
+
+.PHONY: bench
+bench: module ## The core per request (criterion), and Envoy's CPU per request against tcp_proxy
+	$(CARGO) bench -p portcullis-tests
+	$(PYTHON) tests/bench/envoy.py
+
+.PHONY: doc
+doc: ## The API documentation, in target/doc
+	$(CARGO) doc --workspace --no-deps
+
+.PHONY: clean
+clean: ## Removes what was built and fetched
+	$(CARGO) clean
+	rm -rf .cache

@@ -1,0 +1,147 @@
+//! What Envoy's configuration says of a listener.
+
+use std::path::PathBuf;
+
+use portcullis_policy::{DefaultVerdict, Dialect, Labels, Node, NodeError, Place, Traffic, Value};
+use portcullis_proxylib::{Level, Limits};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// What errors call the text that Envoy hands over.
+const FILE: &str = "filter_config";
+
+/// The `filter_config` of a listener: JSON in a `StringValue`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct ListenerConfig {
+    /// A protocol of the registry.
+    pub(crate) protocol: String,
+    /// What the protocol lets a listener say.
+    #[serde(default)]
+    pub(crate) protocol_config: serde_json::Value,
+    pub(crate) policy: PolicyConfig,
+    /// Whom the policy protects.
+    pub(crate) endpoint: Endpoint,
+    pub(crate) direction: Direction,
+    /// The destination port as policies name it; else the one of the connection.
+    pub(crate) port: Option<u16>,
+    /// The identities file.
+    pub(crate) identities: Option<PathBuf>,
+    #[serde(default)]
+    pub(crate) default: Otherwise,
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    pub(crate) access_log: Option<AccessLogConfig>,
+}
+
+/// Where policies come from; all of them count together.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct PolicyConfig {
+    #[serde(default)]
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) inline: Option<String>,
+}
+
+/// The endpoint that a connection is judged for.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Endpoint {
+    /// The one that the identities file names for the connection's own address: for a proxy of a whole node.
+    Lookup,
+    /// Always this one: for a sidecar.
+    Labels(Labels),
+}
+
+/// Which way the connections of a listener go, seen from the endpoint.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Direction {
+    Ingress,
+    Egress,
+}
+
+/// What becomes of endpoints that no policy selects.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Otherwise {
+    #[default]
+    Deny,
+    Allow,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct AccessLogConfig {
+    /// `stderr` or a file.
+    pub(crate) path: String,
+    #[serde(default)]
+    pub(crate) level: Level,
+}
+
+impl ListenerConfig {
+    /// Reads what Envoy hands over.
+    ///
+    /// # Errors
+    /// Where it is not JSON, or not what a listener can be told.
+    pub(crate) fn read(text: &[u8]) -> Result<Self, NodeError> {
+        // The reader of policies knows the places of things, and takes YAML too; here only JSON is meant.
+        if let Err(error) = serde_json::from_slice::<IgnoredAny>(text) {
+            let message = if text.is_empty() {
+                "empty; wanted a `StringValue` with JSON".to_owned()
+            } else {
+                format!("not JSON: {error}")
+            };
+            return Err(NodeError::new(&Place::whole(FILE), "", message));
+        }
+        let documents = Node::load(FILE, text)?;
+        let [document @ Node { value: Value::Map(_), .. }] = &documents[..] else {
+            return Err(NodeError::new(&Place::whole(FILE), "", "wanted one JSON object"));
+        };
+        let config: Self = document.read(Dialect::Strict)?;
+        let fault = |field: &str, message: &str| Err(NodeError::new(place_of(document, field), field, message));
+        let PolicyConfig { files, directory, inline } = &config.policy;
+        if files.is_empty() && directory.is_none() && inline.is_none() {
+            return fault("policy", "names no policy; give `files`, `directory` or `inline`");
+        }
+        if matches!(config.endpoint, Endpoint::Lookup) && config.identities.is_none() {
+            return fault("endpoint", "`lookup` needs an `identities` file to look in");
+        }
+        Ok(config)
+    }
+
+    /// An error about a field, with its place.
+    pub(crate) fn fault(text: &[u8], field: &str, message: impl Into<String>) -> NodeError {
+        let documents = Node::load(FILE, text).unwrap_or_default();
+        let whole = Place::whole(FILE);
+        let place = documents.first().map_or(&whole, |document| place_of(document, field));
+        NodeError::new(place, field, message)
+    }
+}
+
+fn place_of<'n>(document: &'n Node, field: &str) -> &'n Place {
+    match &document.value {
+        Value::Map(entries) => entries.iter().find(|entry| entry.key == field).map(|entry| &entry.place),
+        _ => None,
+    }
+    .unwrap_or(&document.place)
+}
+
+impl From<Direction> for Traffic {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::Ingress => Self::Ingress,
+            Direction::Egress => Self::Egress,
+        }
+    }
+}
+
+impl From<Otherwise> for DefaultVerdict {
+    fn from(default: Otherwise) -> Self {
+        match default {
+            Otherwise::Deny => Self::Deny,
+            Otherwise::Allow => Self::Allow,
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Portcullis in a stock Envoy: the network filter of a dynamic module, for any list of protocols.
+//!
+//! A crate of type `cdylib` with the line `portcullis_envoy::export!(REGISTRY);` is a library that Envoy 1.38, 1.39 and 1.40
+//! load as a [dynamic module]. `libportcullis.so` is made of this project's own protocols that way.
+//!
+//! # Configuration
+//!
+//! `filter_config` is a `google.protobuf.StringValue` with JSON. Unknown fields are refused, and so is a policy or an
+//! identities file that cannot be used: Envoy then refuses the listener, and its log says why, with file, line and field.
+//! `envoy --mode validate` does the same.
+//!
+//! | field | | meaning |
+//! |---|---|---|
+//! | `protocol` | needed | a protocol of the registry |
+//! | `protocolConfig` | | what the protocol lets a listener say |
+//! | `policy` | needed | `{"files": […], "directory": "…", "inline": "…"}`: where policies come from; all of them count together |
+//! | `endpoint` | needed | `{"labels": {…}}`: whom the policy protects; `"lookup"`: whom `identities` names for the address of the endpoint's side (where the client meant to go, or for egress where it comes from) |
+//! | `direction` | needed | `ingress` or `egress`, seen from the endpoint |
+//! | `port` | | the destination port as policies name it; else the one where the connection meant to go |
+//! | `identities` | | a file with the labels of addresses and networks |
+//! | `default` | `deny` | `allow` or `deny`: what becomes of endpoints that no policy selects |
+//! | `limits` | | see [`Limits`](portcullis_proxylib::Limits) |
+//! | `accessLog` | off | `{"path": "stderr" or a file, "level": "denied", "requests" or "responses"}` |
+//!
+//! Files that change are read again within about a second. All policies of a listener come into force together or not at
+//! all; what cannot be used changes nothing, is logged once, and counted.
+//!
+//! # Metrics
+//!
+//! Below the `metrics_namespace` of the module's configuration. Tags of `stats_config` make labels of protocol and verdict,
+//! see the sample bootstraps. Listeners of one protocol share their metrics.
+//!
+//! | name | | counts |
+//! |---|---|---|
+//! | `<protocol>.forwarded.requests` | counter | requests that passed |
+//! | `<protocol>.denied.requests` | counter | requests that were denied |
+//! | `<protocol>.audit.requests` | counter | requests that passed although a watched rule would deny them |
+//! | `<protocol>.errors` | counter | connections closed for their bytes: malformed, too large, too slow, too many at once |
+//! | `<protocol>.panics` | counter | parsers that panicked |
+//! | `<protocol>.connections` | counter | connections |
+//! | `<protocol>.connections_active` | gauge | connections at the moment |
+//! | `<protocol>.policy_generation` | gauge | the number of the policy in force; it goes up with each one |
+//! | `<protocol>.policy_reloads` | counter | policies that came into force after the first |
+//! | `<protocol>.policy_errors` | counter | changed policies and identities files that could not be used |
+//! | `<protocol>.log_lost` | counter | records of the access log that were not written |
+//! | `<protocol>.held_bytes` | gauge | bytes that all listeners of the process hold for undecided frames |
+//!
+//! In Envoy 1.38 the last five change only when a connection opens or closes: it has no metrics without one.
+//!
+//! # Metadata
+//!
+//! The last request of a connection that was not simply allowed shows in the namespace `portcullis` of its dynamic
+//! metadata: `verdict` is `denied` or `audit`, `rule` the id of the rule that decided, or the reason why none did. Where
+//! Portcullis closes a connection, the connection's termination details say why: `portcullis_` and one of `parse_error`,
+//! `frame_too_large`, `timeout`, `memory`, `truncated`, `panic`, `contract`, `refused`.
+//!
+//! # Layout
+//!
+//! All unsafe code is in `abi.rs` (what Envoy's header says), `envoy.rs` (its objects as safe handles) and `hooks.rs` (our
+//! objects behind its pointers). A hook enters through [`export!`], which catches panics; `handle.rs` lends it the
+//! connection's `Session`, which lets the datapath decide; `act.rs` then does to Envoy what was decided.
+//!
+//! [dynamic module]: https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/advanced/dynamic_modules
+
+mod abi;
+mod act;
+pub mod capabilities;
+mod config;
+mod envoy;
+mod export;
+mod files;
+mod guard;
+mod handle;
+#[doc(hidden)]
+pub mod hooks;
+mod housekeeper;
+mod listener;
+mod pool;
+mod process;
+mod session;
+mod stats;
+mod waker;
+
+pub use abi::Buf;
+pub use portcullis_proxylib::Registry;
+
+use capabilities::Capabilities;
+
+/// What this host can do in the Envoy that it is loaded by.
+pub fn capabilities() -> Capabilities {
+    Capabilities {
+        host: "envoy",
+        can_wake: true,
+        deadlines: true,
+        reply_while_dropping: true,
+        half_close: true,
+        zero_copy: true,
+        back_pressure: true,
+        max_inject: None,
+        catches_panics: cfg!(panic = "unwind"),
+        orderly_close: true,
+        tells_reason: true,
+        idle_metrics: abi::optional().config_metrics.is_some(),
+    }
+}

@@ -1,0 +1,120 @@
+//! Counters and gauges. Their names are in the documentation of the crate.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use portcullis_proxylib::Tally;
+
+use crate::envoy::{Config, ConfigMetrics, Filter};
+
+/// The metrics of one listener, by Envoy's ids.
+#[derive(Debug)]
+pub(crate) struct Stats {
+    forwarded: usize,
+    denied: usize,
+    audit: usize,
+    errors: usize,
+    panics: usize,
+    connections: usize,
+    connections_active: usize,
+    policy_generation: usize,
+    policy_reloads: Deferred,
+    policy_errors: Deferred,
+    log_lost: usize,
+    held_bytes: usize,
+}
+
+/// A counter of what happens without a connection at hand.
+#[derive(Debug)]
+pub(crate) struct Deferred {
+    id: usize,
+    /// Not told to Envoy yet.
+    more: AtomicU64,
+}
+
+/// What gauges show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Levels {
+    pub(crate) policy_generation: u64,
+    pub(crate) held_bytes: u64,
+    /// Records of the access log that were lost and not counted yet.
+    pub(crate) log_lost: u64,
+}
+
+impl Stats {
+    /// Defines the metrics of a listener. `None` if Envoy refuses to.
+    pub(crate) fn define(config: Config, protocol: &str) -> Option<Self> {
+        let counter = |name: &str| config.define_counter(&format!("{protocol}.{name}"));
+        let gauge = |name: &str| config.define_gauge(&format!("{protocol}.{name}"));
+        let deferred = |name: &str| counter(name).map(|id| Deferred { id, more: AtomicU64::new(0) });
+        Some(Self {
+            forwarded: counter("forwarded.requests")?,
+            denied: counter("denied.requests")?,
+            audit: counter("audit.requests")?,
+            errors: counter("errors")?,
+            panics: counter("panics")?,
+            connections: counter("connections")?,
+            connections_active: gauge("connections_active")?,
+            policy_generation: gauge("policy_generation")?,
+            policy_reloads: deferred("policy_reloads")?,
+            policy_errors: deferred("policy_errors")?,
+            log_lost: counter("log_lost")?,
+            held_bytes: gauge("held_bytes")?,
+        })
+    }
+
+    pub(crate) fn opened(&self, filter: Filter) {
+        filter.count(self.connections, 1);
+        filter.raise_gauge(self.connections_active);
+    }
+
+    pub(crate) fn closed(&self, filter: Filter) {
+        filter.lower_gauge(self.connections_active);
+    }
+
+    pub(crate) fn count(&self, filter: Filter, tally: &Tally) {
+        let counts = [
+            (self.forwarded, tally.forwarded),
+            (self.denied, tally.denied),
+            (self.audit, tally.audited),
+            (self.errors, tally.errors),
+            (self.panics, tally.panics),
+        ];
+        for (counter, count) in counts {
+            if count > 0 {
+                filter.count(counter, count);
+            }
+        }
+    }
+
+    /// Counts a panic of our own.
+    pub(crate) fn count_panic(&self, filter: Filter) {
+        filter.count(self.panics, 1);
+    }
+
+    pub(crate) fn note_reload(&self) {
+        self.policy_reloads.more.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_error(&self) {
+        self.policy_errors.more.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Shows what has happened away from connections.
+    pub(crate) fn show(&self, metrics: ConfigMetrics, levels: Levels) {
+        self.tell(levels, |counter, by| metrics.count(counter, by), |gauge, value| metrics.set_gauge(gauge, value));
+    }
+
+    /// As [`show`](Self::show), for an Envoy that needs a connection for it.
+    pub(crate) fn show_through(&self, filter: Filter, levels: Levels) {
+        self.tell(levels, |counter, by| filter.count(counter, by), |gauge, value| filter.set_gauge(gauge, value));
+    }
+
+    fn tell(&self, levels: Levels, count: impl Fn(usize, u64), set: impl Fn(usize, u64)) {
+        for Deferred { id, more } in [&self.policy_reloads, &self.policy_errors] {
+            count(*id, more.swap(0, Ordering::Relaxed));
+        }
+        count(self.log_lost, levels.log_lost);
+        set(self.policy_generation, levels.policy_generation);
+        set(self.held_bytes, levels.held_bytes);
+    }
+}

@@ -1,0 +1,200 @@
+//! Whose turn it is to answer: the server's, or ours.
+
+use std::collections::VecDeque;
+
+/// The answers that are still to come, in the order of their requests. `S` says what a reply of the server looks like.
+///
+/// Equal neighbours are counted, not repeated: a client that sends the same over and over costs no memory.
+#[derive(Debug)]
+pub(super) struct Turns<S> {
+    runs: VecDeque<Run<S>>,
+    /// Answers of ours that wait for the server.
+    ours: usize,
+}
+
+#[derive(Debug)]
+struct Run<S> {
+    turn: Turn<S>,
+    count: u32,
+}
+
+/// One answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn<S> {
+    /// A reply of the server.
+    Server(S),
+    /// Replies of the server of which some may never come, as long as no [`Barrier`](Self::Barrier) has: so many at least, so
+    /// many at most.
+    Some { least: u32, most: u32 },
+    /// A reply of the server to a question of ours. The client gets this in its place.
+    Barrier(&'static [u8]),
+    /// An answer of ours.
+    Ours(&'static [u8]),
+}
+
+impl<S> Default for Turns<S> {
+    fn default() -> Self {
+        Self { runs: VecDeque::new(), ours: 0 }
+    }
+}
+
+impl<S: Copy + PartialEq> Turns<S> {
+    /// Whose turn it is.
+    pub(super) fn front(&self) -> Option<Turn<S>> {
+        self.runs.front().map(|run| run.turn)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// Whether no more may be added before some are taken.
+    pub(super) fn is_full(&self) -> bool {
+        let counted_out = self.runs.back().is_some_and(|run| run.count == u32::MAX);
+        self.runs.len() >= MAX_RUNS || self.ours >= MAX_OURS || counted_out
+    }
+
+    /// Whether the last replies are of the kind that may not come.
+    pub(super) fn ends_unsure(&self) -> bool {
+        matches!(self.runs.back(), Some(Run { turn: Turn::Some { .. }, .. }))
+    }
+
+    /// Whether the server surely has something to say.
+    pub(super) fn owes(&self) -> bool {
+        self.runs.iter().any(|run| match run.turn {
+            Turn::Some { least, .. } => least > 0,
+            Turn::Server(_) | Turn::Barrier(_) | Turn::Ours(_) => true,
+        })
+    }
+
+    pub(super) fn push(&mut self, turn: Turn<S>) {
+        if matches!(turn, Turn::Barrier(_) | Turn::Ours(_)) {
+            self.ours = self.ours.saturating_add(1);
+        }
+        match self.runs.back_mut() {
+            Some(run) if run.turn == turn => run.count = run.count.saturating_add(1),
+            _ => self.runs.push_back(Run { turn, count: 1 }),
+        }
+    }
+
+    /// Adds a reply that comes, or may not come, to those at the end of which that is so too.
+    pub(super) fn push_unsure(&mut self, comes: bool) {
+        if let Some(Run { turn: Turn::Some { least, most }, .. }) = self.runs.back_mut() {
+            *most = most.saturating_add(1);
+            *least = least.saturating_add(u32::from(comes));
+        } else {
+            self.runs.push_back(Run { turn: Turn::Some { least: u32::from(comes), most: 1 }, count: 1 });
+        }
+    }
+
+    /// Takes the answer whose turn it is; of several that may not come, one that did.
+    pub(super) fn take(&mut self) {
+        let Some(run) = self.runs.front_mut() else { return };
+        let done = match &mut run.turn {
+            Turn::Some { least, most } => {
+                *least = least.saturating_sub(1);
+                *most = most.saturating_sub(1);
+                *most == 0
+            }
+            turn => {
+                if matches!(turn, Turn::Barrier(_) | Turn::Ours(_)) {
+                    self.ours = self.ours.saturating_sub(1);
+                }
+                run.count = run.count.saturating_sub(1);
+                run.count == 0
+            }
+        };
+        if done {
+            self.runs.pop_front();
+        }
+    }
+
+    /// Our question was answered: it is the turn of what stands in its place.
+    pub(super) fn answer_barrier(&mut self) {
+        match self.runs.front_mut() {
+            Some(Run { turn: Turn::Barrier(b""), .. }) => self.take(),
+            Some(Run { turn, .. }) => {
+                if let Turn::Barrier(answer) = *turn {
+                    *turn = Turn::Ours(answer);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Gives up on replies that did not come.
+    pub(super) fn skip_unsure(&mut self) {
+        while matches!(self.front(), Some(Turn::Some { .. })) {
+            self.runs.pop_front();
+        }
+    }
+}
+
+/// Runs of answers at most; then requests wait. 32 KiB, for a client that mixes commands and denials thoroughly.
+const MAX_RUNS: usize = 1024;
+
+/// Answers of ours at most that wait for the server; then requests wait. 28 KiB when they are sent.
+const MAX_OURS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_neighbours_take_no_room_but_answers_of_ours_are_counted() {
+        let mut turns = Turns::<u8>::default();
+        for _ in 0..1_000_000 {
+            turns.push(Turn::Server(1));
+        }
+        assert_eq!((turns.runs.len(), turns.is_full()), (1, false));
+        for _ in 0..MAX_OURS {
+            assert!(!turns.is_full());
+            turns.push(Turn::Ours(b"no"));
+        }
+        assert_eq!((turns.runs.len(), turns.is_full()), (2, true));
+        for _ in 0..=1_000_000 {
+            turns.take();
+        }
+        assert_eq!((turns.front(), turns.is_full()), (Some(Turn::Ours(b"no")), false));
+    }
+
+    #[test]
+    fn a_client_that_mixes_its_requests_must_wait_too() {
+        let mut turns = Turns::<u8>::default();
+        let pushed = (0..u32::MAX).take_while(|n| {
+            turns.push(Turn::Server(u8::from(n % 2 == 0)));
+            !turns.is_full()
+        });
+        assert_eq!(pushed.count(), MAX_RUNS - 1);
+    }
+
+    #[test]
+    fn replies_that_may_not_come_are_owed_only_as_far_as_they_surely_do() {
+        let mut turns = Turns::<u8>::default();
+        turns.push_unsure(false);
+        assert!(turns.ends_unsure() && !turns.owes());
+        turns.push_unsure(true);
+        assert!(turns.owes());
+        turns.take();
+        assert!(!turns.owes() && !turns.is_empty());
+        turns.take();
+        assert!(turns.is_empty());
+    }
+
+    #[test]
+    fn what_stands_behind_a_question_has_its_turn_when_the_question_is_answered() {
+        let mut turns = Turns::<u8>::default();
+        turns.push_unsure(false);
+        turns.push(Turn::Barrier(b"no"));
+        turns.push_unsure(false);
+        turns.push(Turn::Barrier(b""));
+        turns.push(Turn::Server(1));
+        turns.skip_unsure();
+        turns.answer_barrier();
+        assert_eq!(turns.front(), Some(Turn::Ours(b"no")));
+        turns.take();
+        turns.skip_unsure();
+        turns.answer_barrier();
+        assert_eq!((turns.front(), turns.ours), (Some(Turn::Server(1)), 0));
+    }
+}

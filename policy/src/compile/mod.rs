@@ -1,0 +1,331 @@
+//! From the texts of policies to a snapshot: all or nothing.
+
+pub(crate) mod index;
+#[cfg(test)]
+mod oracle;
+mod source;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::collections::HashMap;
+
+use crate::decide::{Block, DefaultVerdict, RuleInfo, Snapshot};
+use crate::l7::{CompileError, Dialect, Effect, Located, Protocols, RuleId};
+use crate::node::{Node, NodeError, Place, shorten};
+use crate::problems::{PolicyErrors, Problems, Warning};
+use crate::spec::selector::Selector;
+use crate::spec::{self, L7, Peer, Policy, PortRule, Ports, Rule, Spec};
+use index::{Group, LabelIndex, SideIndex, Subject, Target};
+
+pub use source::Source;
+
+/// What compiling depends on besides the policies.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CompileOptions<'a> {
+    /// What becomes of connections of endpoints that no policy selects.
+    pub default: DefaultVerdict,
+    /// The protocol of the listener that the policies are for: rules of others are warned of.
+    pub l7proto: Option<&'a str>,
+}
+
+/// What compiling gives.
+#[derive(Debug)]
+pub struct Compiled {
+    /// To be put in force.
+    pub snapshot: Snapshot,
+    /// What is probably not meant as it is written.
+    pub warnings: Vec<Warning>,
+}
+
+impl Snapshot {
+    /// Compiles all policies of the sources, all or nothing.
+    ///
+    /// # Errors
+    /// All that is wrong with them, each with file, line, column and path, up to 20.
+    pub fn compile(
+        sources: &[Source],
+        protocols: &dyn Protocols,
+        options: &CompileOptions<'_>,
+    ) -> Result<Compiled, PolicyErrors> {
+        let mut problems = Problems::default();
+        let mut policies = Vec::new();
+        for source in sources {
+            for document in problems.note(Node::load(&source.name, &source.text)).unwrap_or_default() {
+                policies.extend(spec::read_policies(&document, &mut problems));
+            }
+        }
+        refuse_duplicates(&policies, &mut problems);
+        let mut compiler = Compiler { protocols, options, problems, rules: Vec::new(), subjects: Subjects::default() };
+        for policy in policies {
+            compiler.add(policy);
+        }
+        compiler.finish()
+    }
+}
+
+fn refuse_duplicates(policies: &[Policy], problems: &mut Problems) {
+    let mut seen = HashMap::new();
+    for policy in policies {
+        if let Some(first) = seen.insert(&policy.key, &policy.place) {
+            let message = format!("a policy of this name stands at {first} already; rename or remove one");
+            problems.add(NodeError::new(&policy.place, &policy.name, message));
+        }
+    }
+}
+
+struct Compiler<'a> {
+    protocols: &'a dyn Protocols,
+    options: &'a CompileOptions<'a>,
+    problems: Problems,
+    rules: Vec<RuleInfo>,
+    subjects: Subjects,
+}
+
+/// What is known of each selector of endpoints, in the order of the files.
+#[derive(Default)]
+struct Subjects {
+    by_selector: HashMap<Selector, usize>,
+    list: Vec<(Selector, [Draft; 2])>,
+}
+
+/// One direction of a subject while policies are added.
+#[derive(Default)]
+struct Draft {
+    touched: bool,
+    default_deny: bool,
+    requires: Vec<(Effect, Selector)>,
+    by_key: HashMap<GroupKey, usize>,
+    groups: Vec<(GroupKey, DraftGroup)>,
+    /// Which protocol speaks on which ports, and where that is said.
+    protocols: Vec<(Ports, String, Place)>,
+}
+
+/// Rules with the same key are compiled together, whichever policies they stand in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct GroupKey {
+    ports: Ports,
+    peers: Vec<Peer>,
+    does: Does,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Does {
+    Deny,
+    Open,
+    Judge(String, Dialect),
+}
+
+struct DraftGroup {
+    /// The first rule of the group.
+    rule: RuleId,
+    items: Vec<Located<Node>>,
+}
+
+impl Compiler<'_> {
+    fn add(&mut self, policy: Policy) {
+        let dialect = policy.dialect;
+        for Spec { subject, ingress, egress } in policy.specs {
+            let Self { subjects, rules, problems, .. } = self;
+            let Some([ingress_draft, egress_draft]) = subjects.of(subject) else { continue };
+            for (draft, side) in [(ingress_draft, ingress), (egress_draft, egress)] {
+                let Some(side) = side else { continue };
+                draft.touched = true;
+                draft.default_deny |= side.default_deny;
+                for rule in side.rules {
+                    draft.add(rule, dialect, rules, problems);
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Compiled, PolicyErrors> {
+        let mut blocks = Vec::new();
+        let mut subjects = Vec::new();
+        for (selector, drafts) in std::mem::take(&mut self.subjects.list) {
+            let [ingress, egress] = drafts.map(|draft| self.finish_side(draft, &mut blocks));
+            subjects.push((selector, Subject::new(ingress, egress)));
+        }
+        let warnings = self.problems.take_warnings();
+        self.problems.finish()?;
+        let subjects = LabelIndex::new(subjects);
+        let snapshot = Snapshot { generation: 0, rules: self.rules, blocks, subjects, default: self.options.default };
+        Ok(Compiled { snapshot, warnings })
+    }
+
+    fn finish_side(&mut self, draft: Draft, blocks: &mut Vec<Block>) -> SideIndex {
+        self.warn_of_opened(&draft);
+        let mut groups = Vec::with_capacity(draft.groups.len());
+        for (GroupKey { ports, peers, does }, DraftGroup { rule, items }) in draft.groups {
+            let target = match does {
+                Does::Deny => Target::Deny(rule),
+                Does::Open => Target::Open(rule),
+                Does::Judge(l7proto, dialect) => {
+                    let Some(block) = self.compile_block(&l7proto, dialect, rule, &items) else { continue };
+                    // There are fewer blocks than rules, whose ids have the same type.
+                    let index = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
+                    blocks.push(block);
+                    Target::Judge(index)
+                }
+            };
+            groups.push(Group { ports, peers, target });
+        }
+        SideIndex::new(draft.touched, draft.default_deny, draft.requires, groups)
+    }
+
+    fn compile_block(
+        &mut self,
+        l7proto: &str,
+        dialect: Dialect,
+        first: RuleId,
+        items: &[Located<Node>],
+    ) -> Option<Block> {
+        let Some(compiler) = self.protocols.compiler(l7proto) else {
+            let names = crate::node::list_allowed(&self.protocols.names());
+            self.fault(first, &format!("there is no protocol `{}`; {names}", shorten(l7proto)));
+            return None;
+        };
+        if let Some(listener) = self.options.l7proto.filter(|listener| *listener != l7proto)
+            && let Some(info) = self.rules.get(first.index())
+        {
+            let message =
+                format!("these rules are for `{l7proto}`; a listener for `{listener}` admits nothing by them");
+            self.problems.warn(NodeError::new(&info.place, &info.name, message));
+        }
+        match compiler.compile(items, dialect) {
+            Ok(rules) => {
+                let has_deny = items.iter().any(|item| item.effect == Effect::Deny);
+                Some(Block { rules, has_deny })
+            }
+            Err(CompileError::Items(faults)) => {
+                for (id, error) in faults {
+                    let path = self.rules.get(id.index()).map(|info| info.name.clone()).unwrap_or_default();
+                    self.problems.add(error.within(&path));
+                }
+                None
+            }
+            Err(CompileError::Rules(error)) => {
+                self.fault(error.rule.unwrap_or(first), &error.message);
+                None
+            }
+        }
+    }
+
+    fn fault(&mut self, rule: RuleId, message: &str) {
+        let error = match self.rules.get(rule.index()) {
+            Some(info) => NodeError::new(&info.place, &info.name, message),
+            None => NodeError::new(&Place::whole("policy"), "", message),
+        };
+        self.problems.add(error);
+    }
+
+    /// "A plain L4 rule on the same port makes L7 rules ineffective."
+    fn warn_of_opened(&mut self, draft: &Draft) {
+        let mut open: HashMap<&[Peer], Vec<(&Ports, RuleId)>> = HashMap::new();
+        for (GroupKey { ports, peers, does }, group) in &draft.groups {
+            if *does == Does::Open {
+                open.entry(peers).or_default().push((ports, group.rule));
+            }
+        }
+        for (GroupKey { ports, peers, does }, group) in &draft.groups {
+            if !matches!(does, Does::Judge(..)) {
+                continue;
+            }
+            let same = open.get(peers.as_slice()).into_iter().chain(open.get([Peer::Any].as_slice())).flatten();
+            let opening = same
+                .into_iter()
+                .find(|(opened, _)| opened.overlap(ports))
+                .and_then(|(_, id)| self.rules.get(id.index()));
+            if let (Some(opening), Some(info)) = (opening, self.rules.get(group.rule.index())) {
+                let message =
+                    format!("has no effect: `{}` opens the port to the same peers without L7 rules", opening.name);
+                self.problems.warn(NodeError::new(&info.place, &info.name, message));
+            }
+        }
+    }
+}
+
+impl Subjects {
+    fn of(&mut self, selector: Selector) -> Option<&mut [Draft; 2]> {
+        let next = self.list.len();
+        let at = *self.by_selector.entry(selector.clone()).or_insert(next);
+        if at == next {
+            self.list.push((selector, Default::default()));
+        }
+        self.list.get_mut(at).map(|(_, drafts)| drafts)
+    }
+}
+
+impl Draft {
+    fn add(&mut self, rule: Rule, dialect: Dialect, rules: &mut Vec<RuleInfo>, problems: &mut Problems) {
+        let Rule { effect, peers, requires, ports, .. } = rule;
+        self.requires.extend(requires.into_iter().map(|selector| (effect, selector)));
+        for PortRule { name, place, ports, l7 } in ports {
+            let (does, items) = match l7 {
+                None => {
+                    let id = number(rules, name, place, problems);
+                    let does = if effect == Effect::Deny { Does::Deny } else { Does::Open };
+                    self.add_group(GroupKey { ports, peers: peers.clone(), does }, id, Vec::new());
+                    continue;
+                }
+                Some(l7) => {
+                    self.check_protocol(&ports, &l7, &name, problems);
+                    (Does::Judge(l7.l7proto, dialect), l7.items)
+                }
+            };
+            let items: Vec<_> = items
+                .into_iter()
+                .map(|item| {
+                    let id = number(rules, item.name, item.node.place.clone(), problems);
+                    Located { id, effect, rule: item.node }
+                })
+                .collect();
+            if let Some(first) = items.first().map(|item| item.id) {
+                self.add_group(GroupKey { ports, peers: peers.clone(), does }, first, items);
+            }
+        }
+    }
+
+    fn add_group(&mut self, key: GroupKey, rule: RuleId, items: Vec<Located<Node>>) {
+        match self.by_key.get(&key).and_then(|at| self.groups.get_mut(*at)) {
+            Some((_, group)) => group.items.extend(items),
+            None => {
+                self.by_key.insert(key.clone(), self.groups.len());
+                self.groups.push((key, DraftGroup { rule, items }));
+            }
+        }
+    }
+
+    /// "Only one L7 type per port, mixing is rejected."
+    fn check_protocol(&mut self, ports: &Ports, l7: &L7, name: &str, problems: &mut Problems) {
+        let mut same_known = false;
+        for (known, l7proto, place) in &self.protocols {
+            if *l7proto == l7.l7proto {
+                same_known |= known == ports;
+            } else if known.overlap(ports) {
+                let message = format!(
+                    "a port speaks one protocol, and this one speaks `{}` for the same endpoints at {place}; use another port",
+                    shorten(l7proto)
+                );
+                problems.add(NodeError::new(&l7.place, name, message));
+            }
+        }
+        if !same_known {
+            self.protocols.push((ports.clone(), l7.l7proto.clone(), l7.place.clone()));
+        }
+    }
+}
+
+fn number(rules: &mut Vec<RuleInfo>, name: String, place: Place, problems: &mut Problems) -> RuleId {
+    let id = u32::try_from(rules.len()).unwrap_or(u32::MAX);
+    if id == MAX_RULES {
+        problems.add(NodeError::new(&place, &name, format!("there are more than {MAX_RULES} rules; merge some")));
+    }
+    if id <= MAX_RULES {
+        rules.push(RuleInfo { name, place, audit: false });
+    }
+    RuleId(id.min(MAX_RULES))
+}
+
+/// Rules of one snapshot. A rule takes about 300 bytes until it is compiled, so that this is about 600 MB.
+const MAX_RULES: u32 = 2_000_000;

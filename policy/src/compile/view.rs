@@ -1,0 +1,71 @@
+//! The part of a snapshot that bears on one connection.
+
+use super::index::{Remote, SideIndex, Target};
+use crate::decide::{DefaultVerdict, Reason, Snapshot, Stance, View};
+use crate::identity::{Flow, Labels, Traffic};
+use crate::l7::{Effect, RuleId};
+
+impl Snapshot {
+    /// Looks up what bears on a connection. Costs as much as there are rules for its endpoint, port and peer, however
+    /// many others there are; to be kept with the connection until the generation changes.
+    pub fn view(&self, flow: &Flow<'_>) -> View {
+        let sides = self.sides(flow.endpoint, flow.traffic);
+        let (stance, blocks) = match sides.iter().any(|side| side.default_deny) {
+            true => Self::collect(&sides, flow, Stance::Judged),
+            // A policy that does not turn the default to deny leaves open what it does not deny.
+            false if !sides.is_empty() => Self::collect(&sides, flow, Stance::Open(Reason::NoPolicy, None)),
+            false => match self.default {
+                DefaultVerdict::Deny => (Stance::Closed(Reason::NoPolicy, None), Vec::new()),
+                DefaultVerdict::Allow => (Stance::Open(Reason::NoPolicy, None), Vec::new()),
+            },
+        };
+        View { generation: self.generation, stance, blocks }
+    }
+
+    /// Whether any policy speaks of an endpoint with these labels: without one, the default verdict holds.
+    pub fn selects(&self, endpoint: &Labels, traffic: Traffic) -> bool {
+        !self.sides(endpoint, traffic).is_empty()
+    }
+
+    fn sides(&self, endpoint: &Labels, traffic: Traffic) -> Vec<&SideIndex> {
+        let mut sides = Vec::new();
+        self.subjects.for_each_match(endpoint, |subject| sides.push(subject.side(traffic)));
+        sides.retain(|side| side.touched);
+        sides
+    }
+
+    fn collect(sides: &[&SideIndex], flow: &Flow<'_>, otherwise: Stance) -> (Stance, Vec<u32>) {
+        let world;
+        let labels = if flow.remote.labels.is_empty() {
+            world = Labels::world();
+            &world
+        } else {
+            &flow.remote.labels
+        };
+        let kept = |wanted: Effect| {
+            let mut requires = sides.iter().flat_map(|side| &side.requires).filter(|(effect, _)| *effect == wanted);
+            requires.all(|(_, selector)| selector.matches(labels))
+        };
+        let (allow_kept, deny_kept) = (kept(Effect::Allow), kept(Effect::Deny));
+        let remote = Remote { labels, identity: flow.remote, allow_kept, deny_kept };
+
+        let (mut denied, mut opened, mut blocks): (Option<RuleId>, Option<RuleId>, _) = (None, None, Vec::new());
+        for side in sides {
+            // The first rule in the order of the files is the one that is named.
+            let first = |known: Option<RuleId>, id: RuleId| Some(known.map_or(id, |known| known.min(id)));
+            side.for_each_match(flow.port, &remote, |target| match target {
+                Target::Deny(id) => denied = first(denied, id),
+                Target::Open(id) => opened = first(opened, id),
+                Target::Judge(block) => blocks.push(block),
+            });
+        }
+        blocks.sort_unstable();
+        blocks.dedup();
+        let stance = match (denied, opened) {
+            (Some(rule), _) => Stance::Closed(Reason::Rule, Some(rule)),
+            (None, Some(rule)) => Stance::Open(Reason::Rule, Some(rule)),
+            (None, None) => otherwise,
+        };
+        (stance, blocks)
+    }
+}

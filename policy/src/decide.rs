@@ -1,0 +1,184 @@
+//! Snapshots, the view a connection has of one, and the decision on a request.
+
+use crate::compile::index::{LabelIndex, Subject};
+use crate::l7::{ErasedRules, L7Decision, RuleId, RuleSet};
+use crate::node::Place;
+
+/// A policy in force: compiled whole, immutable, numbered. The default one knows no policy and denies everything.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub(crate) generation: u64,
+    pub(crate) rules: Vec<RuleInfo>,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) subjects: LabelIndex<Subject>,
+    pub(crate) default: DefaultVerdict,
+}
+
+/// What becomes of connections of endpoints that no policy selects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum DefaultVerdict {
+    /// All their requests are denied.
+    #[default]
+    Deny,
+    /// All their requests pass.
+    Allow,
+}
+
+/// What operators see of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleInfo {
+    /// The id in logs: `namespace/policy/specs[0].ingress[1].toPorts[0].rules.l7[2]`.
+    pub name: String,
+    /// Where it stands.
+    pub place: Place,
+    /// Whether it is only watched: what it decides to deny passes, and is logged as such.
+    pub audit: bool,
+}
+
+/// Rules of one protocol that apply to the same endpoints, ports and peers.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) rules: ErasedRules,
+    /// Whether any rule of the block can deny, so that it must be asked even where the port is open.
+    pub(crate) has_deny: bool,
+}
+
+/// The part of one snapshot that bears on one connection. To be computed anew when the generation changes.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    pub(crate) generation: u64,
+    pub(crate) stance: Stance,
+    /// Indexes into the blocks of the snapshot.
+    pub(crate) blocks: Vec<u32>,
+}
+
+/// What L3 and L4 say before any request is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    /// No request can pass.
+    Closed(Reason, Option<RuleId>),
+    /// Every request passes that no L7 rule denies: a rule without an L7 part selects the peer and the port.
+    Open(Reason, Option<RuleId>),
+    /// The L7 rules decide.
+    Judged,
+}
+
+impl Default for Stance {
+    fn default() -> Self {
+        Self::Closed(Reason::StaleView, None)
+    }
+}
+
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It passes.
+    Allow,
+    /// It would be denied, but what denies it is only watched: it passes.
+    Audit,
+    /// It is denied.
+    Deny,
+}
+
+/// Why a decision fell as it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The rule named in the decision.
+    Rule,
+    /// No rule matches.
+    NoRule,
+    /// No policy restricts the endpoint in this direction.
+    NoPolicy,
+    /// Rules of another protocol apply to this port.
+    ForeignRules,
+    /// The connection's view is of another snapshot: a fault of the host.
+    StaleView,
+}
+
+impl Reason {
+    /// The reason as it stands in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::NoRule => "no rule matches",
+            Self::NoPolicy => "no policy restricts the endpoint in this direction",
+            Self::ForeignRules => "the rules of this port are for another protocol",
+            Self::StaleView => "policy view is stale",
+        }
+    }
+}
+
+/// The answer to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of the request.
+    pub outcome: Outcome,
+    /// The rule that decided, where one did.
+    pub rule: Option<RuleId>,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Snapshot {
+    /// The number of this snapshot: each one put in force has a higher one.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What is known of a rule.
+    pub fn rule(&self, id: RuleId) -> Option<&RuleInfo> {
+        self.rules.get(id.index())
+    }
+
+    /// Judges a request of a connection that has the given view of this snapshot. Deny beats allow.
+    pub fn judge<R: RuleSet>(&self, view: &View, request: &R::Request<'_>) -> Decision {
+        if view.generation != self.generation {
+            return self.deny(Reason::StaleView, None);
+        }
+        let mut allowed = match view.stance {
+            Stance::Closed(reason, rule) => return self.deny(reason, rule),
+            Stance::Open(reason, rule) => Some((reason, rule)),
+            Stance::Judged => None,
+        };
+        let opened = allowed.is_some();
+        let mut reason = Reason::NoRule;
+        for &index in &view.blocks {
+            let Some(block) = self.blocks.get(index as usize) else {
+                return self.deny(Reason::StaleView, None);
+            };
+            if opened && !block.has_deny {
+                continue;
+            }
+            let Some(rules) = block.rules.downcast_ref::<R>() else {
+                if block.has_deny {
+                    // What they forbid cannot be told.
+                    return self.deny(Reason::ForeignRules, None);
+                }
+                reason = Reason::ForeignRules;
+                continue;
+            };
+            match rules.decide(request) {
+                L7Decision::Deny(rule) => return self.deny(Reason::Rule, Some(rule)),
+                L7Decision::Allow(rule) if allowed.is_none() => allowed = Some((Reason::Rule, Some(rule))),
+                L7Decision::Allow(_) | L7Decision::NoMatch => {}
+            }
+        }
+        match allowed {
+            Some((reason, rule)) => Decision { outcome: Outcome::Allow, rule, reason },
+            None => self.deny(reason, None),
+        }
+    }
+
+    fn deny(&self, reason: Reason, rule: Option<RuleId>) -> Decision {
+        let audit = rule.and_then(|id| self.rule(id)).is_some_and(|info| info.audit);
+        let outcome = if audit { Outcome::Audit } else { Outcome::Deny };
+        Decision { outcome, rule, reason }
+    }
+}
+
+impl View {
+    /// The generation of the snapshot that this is a view of.
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+}

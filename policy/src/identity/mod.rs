@@ -1,0 +1,74 @@
+//! Who the two sides of a connection are.
+
+mod cidr;
+mod file;
+mod labels;
+#[cfg(test)]
+mod tests;
+
+use std::net::IpAddr;
+
+pub(crate) use cidr::{Cidr, CidrMap};
+pub use file::Identities;
+pub(crate) use labels::{DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, RESERVED, split_key};
+pub use labels::{Label, LabelError, Labels};
+
+/// How an identity came to be known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum KnownBy {
+    /// Nothing names it: it is `reserved:world`.
+    #[default]
+    Nothing,
+    /// An entry of the identities file for its address or its network.
+    Address,
+}
+
+impl KnownBy {
+    /// The word for it in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Address => "address",
+        }
+    }
+}
+
+/// The remote side of a connection, as policy sees it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// Its labels; without any it is `reserved:world`.
+    pub labels: Labels,
+    /// Its address, where it has one.
+    pub address: Option<IpAddr>,
+    /// How the labels came to be known.
+    pub known_by: KnownBy,
+}
+
+impl Identity {
+    /// A peer of whom nothing is known but the address: `reserved:world`.
+    pub fn unknown(address: Option<IpAddr>) -> Self {
+        Self { labels: Labels::world(), address, known_by: KnownBy::Nothing }
+    }
+}
+
+/// Which way a connection goes, seen from the endpoint that the policy protects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Traffic {
+    /// Towards the endpoint: the peer opened the connection.
+    Ingress,
+    /// From the endpoint: the endpoint opened the connection.
+    Egress,
+}
+
+/// What of a connection policy looks at before any request is read.
+#[derive(Clone, Copy, Debug)]
+pub struct Flow<'a> {
+    /// Which way it goes.
+    pub traffic: Traffic,
+    /// The labels of the endpoint that the policy protects.
+    pub endpoint: &'a Labels,
+    /// The destination port, as policies name it.
+    pub port: u16,
+    /// The other side.
+    pub remote: &'a Identity,
+}

@@ -1,0 +1,72 @@
+//! Protocol-blind L7 policy: CiliumNetworkPolicy rules, compiled whole into a [`Snapshot`] that answers who may do what.
+//!
+//! ```text
+//! Source (text) -> Node (tree with places) -> policies (checked) -> Snapshot::compile -> PolicyStore (swap)
+//!                                             Flow (who, where) -> Snapshot::view -> View, kept with the connection
+//!                                                       request -> Snapshot::judge -> Decision with the deciding rule
+//! ```
+//!
+//! Loading is all or nothing: what is unknown, malformed or cannot be enforced is refused with its place and what to do
+//! instead, and nothing is ignored. The crate knows no protocol: those bring a [`RuleSet`] each, and are handed the `l7`
+//! items that apply together. [`matcher`] has what their rules are made of.
+//!
+//! # Which rule decides
+//!
+//! For a connection, the policies count whose `endpointSelector` selects the endpoint and that have a section for the
+//! direction. Of their rules, those count that name the port (by number, in a range, or by `0`, which are all alike) and
+//! the remote side. The first row that applies decides; `compile::tests::precedence` has a case for each.
+//!
+//! | | what there is | outcome | reason |
+//! |---|---|---|---|
+//! | 1 | no policy for the endpoint and the direction | the listener's default: deny, unless it says `default: allow` | no policy |
+//! | 2 | a deny rule for the port and the peer | denied, whatever allows it | the deny rule |
+//! | 3 | an L7 item that denies the request (strict kind) | denied, whatever allows it | the item |
+//! | 4 | a rule without an L7 part for the port and the peer | allowed: it makes L7 rules ineffective | the rule |
+//! | 5 | all policies for the endpoint say `enableDefaultDeny: false` | allowed | no policy |
+//! | 6 | an L7 item of the listener's protocol that matches the request | allowed | the item |
+//! | 7 | L7 rules of another protocol only | denied | foreign rules |
+//! | 8 | anything else | denied | no rule |
+//!
+//! # Whom a rule names
+//!
+//! The labels of the remote side come from the [`Identities`] file or another source the host knows; who has none is
+//! `reserved:world`. An endpoint without a namespace label is in the namespace `default`, as is a policy without one, and a
+//! selector that names no namespace means the policy's own. `fromCIDR` and its like do not speak of what is known to be
+//! in the cluster: that has a namespace label, or a `reserved:` one other than `world`. `fromRequires` grants nothing, and
+//! narrows all `fromEndpoints` of the policies that select the endpoint.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod compile;
+mod decide;
+mod identity;
+mod l7;
+mod list;
+pub mod matcher;
+mod node;
+mod problems;
+mod spec;
+mod store;
+#[cfg(test)]
+mod testing;
+
+pub use compile::{CompileOptions, Compiled, Source};
+pub use decide::{Decision, DefaultVerdict, Outcome, Reason, RuleInfo, Snapshot, View};
+pub use identity::{Flow, Identities, Identity, KnownBy, Label, LabelError, Labels, Traffic};
+pub use l7::{
+    CompileError, Describe, Dialect, Effect, ErasedRules, Fields, L7Decision, Located, Mismatch, Protocols,
+    RuleCompiler, RuleError, RuleId, RuleSet, TypedCompiler,
+};
+pub use list::{ListedRule, RuleList};
+pub use node::{Entry, Node, NodeError, Place, Value};
+pub use problems::{PolicyErrors, Warning};
+pub use store::PolicyStore;

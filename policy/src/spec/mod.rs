@@ -1,0 +1,138 @@
+//! Policies as their files have them, checked: what stands here can be enforced.
+
+mod fields;
+mod read;
+pub(crate) mod selector;
+#[cfg(test)]
+mod tests;
+
+use crate::identity::{Cidr, Labels};
+use crate::l7::{Dialect, Effect};
+use crate::node::{Node, Place};
+use selector::Selector;
+
+pub(crate) use read::read_policies;
+
+/// One object.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    /// `namespace/name`, or the name alone where the object names no namespace.
+    pub(crate) name: String,
+    /// What makes the object unique: its kind, its namespace and its name.
+    pub(crate) key: (&'static str, String, String),
+    pub(crate) place: Place,
+    pub(crate) dialect: Dialect,
+    pub(crate) specs: Vec<Spec>,
+}
+
+/// What it says about some endpoints.
+#[derive(Debug)]
+pub(crate) struct Spec {
+    pub(crate) subject: Selector,
+    pub(crate) ingress: Option<Side>,
+    pub(crate) egress: Option<Side>,
+}
+
+/// One direction.
+#[derive(Debug)]
+pub(crate) struct Side {
+    /// Whether what no rule admits is denied.
+    pub(crate) default_deny: bool,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// One rule: whom it speaks of, on which ports.
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) effect: Effect,
+    /// Any of them; none at all if it is empty.
+    pub(crate) peers: Vec<Peer>,
+    /// Conditions on peers that all rules of the same effect for these endpoints have to keep.
+    pub(crate) requires: Vec<Selector>,
+    /// Any of them; none at all if it is empty, as in a rule for UDP.
+    pub(crate) ports: Vec<PortRule>,
+}
+
+/// Ports, and what requests may pass there.
+#[derive(Debug)]
+pub(crate) struct PortRule {
+    pub(crate) name: String,
+    pub(crate) place: Place,
+    pub(crate) ports: Ports,
+    pub(crate) l7: Option<L7>,
+}
+
+/// The L7 part: at least one item.
+#[derive(Debug)]
+pub(crate) struct L7 {
+    pub(crate) l7proto: String,
+    /// Where the name of the protocol stands.
+    pub(crate) place: Place,
+    pub(crate) items: Vec<Item>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub(crate) name: String,
+    pub(crate) node: Node,
+}
+
+/// Ranges of ports with both ends in them, sorted, apart from each other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Ports(Vec<(u16, u16)>);
+
+impl Ports {
+    pub(crate) fn all() -> Self {
+        Self(vec![(0, u16::MAX)])
+    }
+
+    pub(crate) fn new(mut ranges: Vec<(u16, u16)>) -> Self {
+        ranges.sort_unstable();
+        let mut merged: Vec<(u16, u16)> = Vec::new();
+        for (first, last) in ranges {
+            match merged.last_mut() {
+                Some((_, end)) if first <= end.saturating_add(1) => *end = last.max(*end),
+                _ => merged.push((first, last)),
+            }
+        }
+        Self(merged)
+    }
+
+    pub(crate) fn ranges(&self) -> &[(u16, u16)] {
+        &self.0
+    }
+
+    pub(crate) fn overlap(&self, other: &Self) -> bool {
+        self.0.iter().any(|(first, last)| other.0.iter().any(|(from, to)| first <= to && from <= last))
+    }
+}
+
+/// A kind of peer.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Peer {
+    Any,
+    Endpoints(Selector),
+    Network { cidr: Cidr, except: Vec<Cidr> },
+    Entity(Entity),
+}
+
+/// Peers by what they are, not by their labels. `all` is [`Peer::Any`], and `none` is no peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Entity {
+    /// What is in no cluster.
+    World,
+    /// All that something names and that is not the world.
+    Cluster,
+    /// Those with the label `reserved:` and this name.
+    Reserved(&'static str),
+}
+
+impl Entity {
+    pub(crate) fn matches(self, labels: &Labels) -> bool {
+        match self {
+            Self::World => labels.is_world(),
+            Self::Cluster => !labels.is_world(),
+            Self::Reserved(name) => labels.has_reserved(name),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What a parser can do besides answering: ask policy, inject, log, hand over long work.
+
+use std::marker::PhantomData;
+
+use portcullis_policy::{Decision, Describe, Outcome, RuleId, RuleSet, Snapshot, View};
+
+use crate::jobs::{Jobs, Pending};
+use crate::log::{Entry, Log, Status};
+use crate::meta::Meta;
+use crate::tally::Tally;
+use crate::verdict::{Direction, Grant};
+
+/// One call of a parser: the parts of the connection that it may use.
+pub struct Call<'a> {
+    pub(crate) direction: Direction,
+    /// The offset in the stream of the first byte of the input.
+    pub(crate) position: u64,
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) view: &'a View,
+    pub(crate) meta: &'a Meta,
+    pub(crate) log: &'a Log,
+    pub(crate) tally: &'a mut Tally,
+    pub(crate) inject: &'a mut Injections,
+    pub(crate) jobs: &'a Jobs,
+}
+
+/// The bytes waiting to be injected, by direction.
+#[derive(Debug, Default)]
+pub(crate) struct Injections {
+    pub(crate) to_server: Vec<u8>,
+    pub(crate) to_client: Vec<u8>,
+    /// A grant was used for bytes other than its own: the connection must not go on.
+    pub(crate) misused: bool,
+}
+
+impl Injections {
+    pub(crate) const fn towards(&mut self, direction: Direction) -> &mut Vec<u8> {
+        match direction {
+            Direction::Orig => &mut self.to_server,
+            Direction::Reply => &mut self.to_client,
+        }
+    }
+}
+
+/// What a parser has at hand during one call.
+pub struct Context<'c, R> {
+    call: &'c mut Call<'c>,
+    rules: PhantomData<fn() -> R>,
+}
+
+/// Policy said no. The parser drops the frame and answers in the protocol's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Denied {
+    /// The rule that denied, where one did; most often none allowed.
+    pub rule: Option<RuleId>,
+}
+
+impl<'c, R: RuleSet> Context<'c, R> {
+    pub(crate) const fn new(call: &'c mut Call<'c>) -> Self {
+        Self { call, rules: PhantomData }
+    }
+
+    /// The direction of the input.
+    pub const fn direction(&self) -> Direction {
+        self.call.direction
+    }
+
+    /// What is known of the connection.
+    pub const fn meta(&self) -> &Meta {
+        self.call.meta
+    }
+
+    /// Asks policy about a request of `frame_len` bytes from the front of the input, and writes the access log.
+    ///
+    /// # Errors
+    /// The request is denied.
+    pub fn admit(&mut self, frame_len: u64, request: &R::Request<'_>) -> Result<Grant<'c>, Denied> {
+        let decision = self.judge(request);
+        self.settle(decision);
+        self.record(decision, request);
+        self.grant(frame_len, decision)
+    }
+
+    /// Asks policy about a frame of several requests: all pass or none. One decision, one log entry for each.
+    ///
+    /// A frame without requests is denied.
+    ///
+    /// # Errors
+    /// At least one request is denied.
+    pub fn admit_all<'r, I>(&mut self, frame_len: u64, requests: I) -> Result<Grant<'c>, Denied>
+    where
+        I: IntoIterator<Item = R::Request<'r>, IntoIter: Clone>,
+    {
+        let requests = requests.into_iter();
+        let severity = |decision: &Decision| match decision.outcome {
+            Outcome::Allow => 0,
+            Outcome::Audit => 1,
+            Outcome::Deny => 2,
+        };
+        let nothing = Decision { outcome: Outcome::Deny, rule: None, reason: portcullis_policy::Reason::NoRule };
+        let worst = requests.clone().map(|request| self.judge(&request)).max_by_key(severity).unwrap_or(nothing);
+        self.settle(worst);
+        for request in requests {
+            let own = self.judge(&request);
+            self.record(Decision { outcome: worst.outcome, ..own }, &request);
+        }
+        self.grant(frame_len, worst)
+    }
+
+    /// Lets `frame_len` bytes pass without asking: replies, and parts of a protocol that policy has no say in. Say why;
+    /// every use is there to be reviewed.
+    pub fn unjudged(&mut self, frame_len: u64, why: &'static str) -> Grant<'c> {
+        tracing::trace!(len = frame_len, why, "unjudged");
+        Grant::new(self.call.position, frame_len)
+    }
+
+    /// Denies a request for what it is and not for a rule, and writes the access log.
+    pub fn refuse(&mut self, reason: &'static str, request: &dyn Describe) -> Denied {
+        self.call.tally.denied = self.call.tally.denied.saturating_add(1);
+        self.write(Status::Denied, None, reason, request);
+        Denied { rule: None }
+    }
+
+    /// Writes a reply to the access log, if it is to show replies.
+    pub fn log_reply(&mut self, reply: &dyn Describe) {
+        self.write(Status::Reply, None, "", reply);
+    }
+
+    /// Adds bytes to what is injected towards the client. They go out at the next frame boundary of the replies: during a
+    /// request at once if no reply is under way, during a reply where [`Verdict::Inject`](crate::Verdict::Inject) says.
+    pub fn inject_reply(&mut self, bytes: &[u8]) {
+        self.call.inject.to_client.extend_from_slice(bytes);
+    }
+
+    /// Adds bytes to what is injected towards the server, in the place of the frame that the grant is for. That frame
+    /// must then be dropped.
+    pub fn inject_request(&mut self, grant: Grant<'c>, bytes: &[u8]) {
+        if grant.offset() != self.call.position {
+            self.call.inject.misused = true;
+            return;
+        }
+        self.call.inject.to_server.extend_from_slice(bytes);
+    }
+
+    /// Bytes that wait to be injected towards the client. A parser that answers for the server looks at this to stay
+    /// small when the client does not read.
+    pub const fn reply_backlog(&self) -> usize {
+        self.call.inject.to_client.len()
+    }
+
+    /// Hands over work that takes longer than a worker thread should be held. Answer
+    /// [`Verdict::Wait`](crate::Verdict::Wait) then, and look at the [`Pending`] when called again.
+    pub fn run<T, F>(&mut self, job: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        self.call.jobs.run(job)
+    }
+
+    fn judge(&self, request: &R::Request<'_>) -> Decision {
+        self.call.snapshot.judge::<R>(self.call.view, request)
+    }
+
+    fn settle(&mut self, decision: Decision) {
+        let tally = &mut *self.call.tally;
+        let counter = match decision.outcome {
+            Outcome::Allow => &mut tally.forwarded,
+            Outcome::Audit => &mut tally.audited,
+            Outcome::Deny => &mut tally.denied,
+        };
+        *counter = counter.saturating_add(1);
+        if decision.outcome != Outcome::Allow {
+            tally.last_denial = Some(decision);
+        }
+    }
+
+    fn record(&mut self, decision: Decision, request: &dyn Describe) {
+        let status = match decision.outcome {
+            Outcome::Allow => Status::Forwarded,
+            Outcome::Audit => Status::Audited,
+            Outcome::Deny => Status::Denied,
+        };
+        self.write(status, decision.rule, decision.reason.as_str(), request);
+    }
+
+    fn write(&mut self, status: Status, rule: Option<RuleId>, reason: &str, fields: &dyn Describe) {
+        let Some(sink) = self.call.log.wants(status) else { return };
+        let rule = rule.and_then(|id| self.call.snapshot.rule(id));
+        let generation = self.call.snapshot.generation();
+        let protocol = self.call.log.protocol();
+        sink.record(&Entry { status, protocol, meta: self.call.meta, rule, reason, generation, fields: Some(fields) });
+    }
+
+    fn grant(&self, frame_len: u64, decision: Decision) -> Result<Grant<'c>, Denied> {
+        match decision.outcome {
+            Outcome::Allow | Outcome::Audit => Ok(Grant::new(self.call.position, frame_len)),
+            Outcome::Deny => Err(Denied { rule: decision.rule }),
+        }
+    }
+}

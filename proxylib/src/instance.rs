@@ -1,0 +1,64 @@
+//! One listener: its protocol, policy, log and limits.
+
+use std::sync::Arc;
+
+use portcullis_policy::PolicyStore;
+
+use crate::connection::Connection;
+use crate::jobs::Executor;
+use crate::limits::{Budget, Limits};
+use crate::log::{Entry, Log, Status};
+use crate::meta::Meta;
+use crate::parser::Listen;
+
+/// What the connections of one listener have in common.
+pub struct Instance {
+    /// The protocol, configured.
+    pub protocol: Box<dyn Listen>,
+    /// The policy in force.
+    pub policy: Arc<PolicyStore>,
+    /// The access log.
+    pub log: Log,
+    /// The bounds of each connection.
+    pub limits: Limits,
+    /// The bytes that all connections of the process may hold together.
+    pub budget: Arc<Budget>,
+    /// Threads for long judgements, where the host has them and can wake a connection.
+    pub executor: Option<Arc<dyn Executor>>,
+}
+
+/// The protocol's own veto: the connection must be closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the protocol refuses the connection")]
+pub struct Refused;
+
+impl Instance {
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// The protocol refuses it, or panicked. The access log says so.
+    pub fn open(self: &Arc<Self>, meta: Meta) -> Result<Connection, Refused> {
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.protocol.open(&meta)));
+        match opened {
+            Ok(Some(parser)) => Ok(Connection::new(Arc::clone(self), parser, meta)),
+            Ok(None) => self.refuse(&meta, "the protocol refuses the connection"),
+            Err(payload) => {
+                // The payload may panic when it is dropped.
+                std::mem::forget(payload);
+                self.refuse(&meta, "the parser panicked when it was made")
+            }
+        }
+    }
+
+    fn refuse(&self, meta: &Meta, reason: &str) -> Result<Connection, Refused> {
+        self.log_error(meta, reason);
+        Err(Refused)
+    }
+
+    pub(crate) fn log_error(&self, meta: &Meta, reason: &str) {
+        let Some(sink) = self.log.wants(Status::Error) else { return };
+        let generation = self.policy.load().generation();
+        let protocol = self.log.protocol();
+        sink.record(&Entry { status: Status::Error, protocol, meta, rule: None, reason, generation, fields: None });
+    }
+}

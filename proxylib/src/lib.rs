@@ -1,0 +1,52 @@
+//! The core of Portcullis: parsers read the bytes of a connection and answer MORE, PASS, DROP, INJECT or ERROR.
+//!
+//! The core does no I/O but for the access log's own thread, owns no clock, and names no protocol and no host. A host hands
+//! the bytes of both directions to a [`Datapath`]; that calls the connection's [`Parser`], which frames the bytes, asks
+//! policy through its [`Context`], and answers with a [`Verdict`].
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod connection;
+mod context;
+mod datapath;
+mod input;
+mod instance;
+mod jobs;
+mod limits;
+mod log;
+mod meta;
+mod parser;
+mod registry;
+mod sandbox;
+mod tally;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod turns;
+mod verdict;
+
+pub use connection::{Connection, Fault, FaultKind, MAX_OPS, Op, Ops};
+pub use context::{Context, Denied};
+pub use datapath::{Datapath, Effects};
+pub use input::{Input, Reader};
+pub use instance::{Instance, Refused};
+pub use jobs::{Executor, Job, Lost, Pending, Wake};
+pub use limits::{Budget, Limits, Time};
+pub use log::{AccessLog, Entry, Level, Log, MAX_ENTRY, Sink, Status, Target, write_json};
+pub use meta::Meta;
+pub use parser::{ErasedParser, ErasedProtocol, Listen, NoConfig, Parser, Protocol};
+pub use registry::Registry;
+pub use tally::Tally;
+pub use turns::Turns;
+pub use verdict::{Direction, Grant, OnData, ParseError, Verdict};
+
+/// The policy types that parsers name.
+pub use portcullis_policy as policy;
