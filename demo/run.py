@@ -238,7 +238,7 @@ def show_access_log(path: Path, expected: int) -> int:
         fields = entry.get("fields", {})
         keys = fields.get("keys", "")
         keys = keys if isinstance(keys, str) else " ".join(keys)
-        labels = ",".join(f"{key}={value}" for key, value in entry["remote"]["labels"].items())
+        labels = ",".join(f"{key}={value}".rstrip("=") for key, value in entry["remote"]["labels"].items())
         print(f"  {entry['time'][11:]}  {labels:<28} {entry['verdict']} {fields.get('command', ''):<7}{keys:<21} {entry.get('rule') or entry.get('reason', '')}")
     return sum(entry["verdict"] == "denied" for entry in entries)
 

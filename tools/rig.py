@@ -104,6 +104,9 @@ class Process:
                 return int(line.split()[1])
         raise RigError(f"{self.name} is gone")
 
+    def threads(self) -> int:
+        return len(os.listdir(f"/proc/{self.child.pid}/task"))
+
     def stop(self) -> int:
         """Ends the child, gently at first; returns its exit status."""
         if self.alive():
@@ -130,12 +133,13 @@ def die_with_parent():
 class Envoy(Process):
     """A stock Envoy that finds our library. `bootstrap` is a dictionary or the text of a YAML file; its admin address is set here."""
 
-    def __init__(self, binary: Path, bootstrap, folder: Path, library_dir: Path = LIBRARY_DIR, options=("--concurrency", "1")):
+    def __init__(self, binary: Path, bootstrap, folder: Path, library_dir: Path = LIBRARY_DIR, options=()):
         self.admin_path = folder / "admin-address"
         self.admin_path.unlink(missing_ok=True)
         config = folder / ("envoy.yaml" if isinstance(bootstrap, str) else "envoy.json")
         config.write_text(bootstrap if isinstance(bootstrap, str) else json.dumps(bootstrap, indent=1))
-        super().__init__("envoy", [binary, "-c", config, "--disable-hot-restart", "--admin-address-path", self.admin_path, *options], folder,
+        super().__init__("envoy", [binary, "-c", config, "--disable-hot-restart", "--admin-address-path", self.admin_path,
+                                   "--file-flush-interval-msec", 50, *(() if "--concurrency" in options else ("--concurrency", 1)), *options], folder,
                          {"ENVOY_DYNAMIC_MODULES_SEARCH_PATH": str(library_dir)})
         try:
             self.wait_until("it was ready", self.ready)
@@ -182,6 +186,11 @@ class Memcached(Process):
         except BaseException:
             self.stop()
             raise
+
+    def stop(self) -> int:
+        """It has nothing to save, and would take a second to end by itself."""
+        self.child.kill()
+        return self.child.wait()
 
 
 def memcached_command(binary: Path, address: str, port: int) -> list:

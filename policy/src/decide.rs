@@ -182,3 +182,62 @@ impl View {
         self.generation
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RuleCompiler;
+    use crate::l7::{Dialect, Effect, Located, TypedCompiler};
+    use crate::list::RuleList;
+    use crate::node::Node;
+    use crate::testing::{Kv, KvRequest, Other};
+
+    fn block<T: crate::ListedRule>(effects: &[Effect]) -> Block {
+        let place = Place::whole("test");
+        let items = effects.iter().enumerate().map(|(n, effect)| {
+            let node = Node::from_pairs(&place, [("keyPrefix", if *effect == Effect::Deny { "secret" } else { "" })]);
+            Located { id: RuleId(u32::try_from(n).unwrap_or_default()), effect: *effect, rule: node }
+        });
+        let items: Vec<_> = items.collect();
+        let rules = TypedCompiler::<RuleList<T>>::new().compile(&items, Dialect::Strict);
+        let has_deny = effects.contains(&Effect::Deny);
+        Block { rules: rules.unwrap_or_else(|error| unreachable!("{error}")), has_deny }
+    }
+
+    fn judge(stance: Stance, blocks: Vec<Block>, key: &str) -> (Outcome, Reason, Option<RuleId>) {
+        let view = View { generation: 0, stance, blocks: (0..).take(blocks.len()).collect() };
+        let snapshot = Snapshot { blocks, ..Snapshot::default() };
+        let Decision { outcome, rule, reason } =
+            snapshot.judge::<RuleList<Kv>>(&view, &KvRequest { command: "get", key });
+        (outcome, reason, rule)
+    }
+
+    #[test]
+    fn an_item_that_denies_beats_whatever_allows() {
+        let both = || vec![block::<Kv>(&[Effect::Allow]), block::<Kv>(&[Effect::Allow, Effect::Deny])];
+        let open = Stance::Open(Reason::Rule, Some(RuleId(7)));
+        assert_eq!(judge(Stance::Judged, both(), "secret/1"), (Outcome::Deny, Reason::Rule, Some(RuleId(1))));
+        assert_eq!(judge(open, both(), "secret/1"), (Outcome::Deny, Reason::Rule, Some(RuleId(1))));
+        assert_eq!(judge(Stance::Judged, both(), "public"), (Outcome::Allow, Reason::Rule, Some(RuleId(0))));
+        assert_eq!(judge(open, both(), "public"), (Outcome::Allow, Reason::Rule, Some(RuleId(7))));
+    }
+
+    #[test]
+    fn what_another_protocol_denies_cannot_be_told_and_is_denied() {
+        let foreign = vec![block::<Kv>(&[Effect::Allow]), block::<Other>(&[Effect::Deny])];
+        assert_eq!(judge(Stance::Judged, foreign, "x"), (Outcome::Deny, Reason::ForeignRules, None));
+        let foreign = vec![block::<Kv>(&[Effect::Allow]), block::<Other>(&[Effect::Allow])];
+        assert_eq!(judge(Stance::Judged, foreign, "x").0, Outcome::Allow);
+    }
+
+    #[test]
+    fn a_view_of_another_snapshot_denies() {
+        let mut snapshot = Snapshot { blocks: vec![block::<Kv>(&[Effect::Allow])], ..Snapshot::default() };
+        let view = View { generation: 0, stance: Stance::Judged, blocks: vec![0] };
+        let request = KvRequest { command: "get", key: "x" };
+        assert_eq!(snapshot.judge::<RuleList<Kv>>(&view, &request).outcome, Outcome::Allow);
+        snapshot.generation = 1;
+        assert_eq!(snapshot.judge::<RuleList<Kv>>(&view, &request).reason, Reason::StaleView);
+        assert_eq!(snapshot.judge::<RuleList<Kv>>(&View::default(), &request).outcome, Outcome::Deny);
+    }
+}

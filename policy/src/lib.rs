@@ -10,6 +10,10 @@
 //! instead, and nothing is ignored. The crate knows no protocol: those bring a [`RuleSet`] each, and are handed the `l7`
 //! items that apply together. [`matcher`] has what their rules are made of.
 //!
+//! Two kinds of objects are read. Those of `cilium.io/v2` mean what Cilium up to 1.18 documented, and what is easily
+//! misread in them is warned of. `portcullis.dev/v1`, `L7Policy` has the same shape and is strict: what the other warns of
+//! it refuses, regexes match the whole, networks mean addresses whoever has them, and `deny` items may stand beside `l7`.
+//!
 //! # Which rule decides
 //!
 //! For a connection, the policies count whose `endpointSelector` selects the endpoint and that have a section for the
@@ -54,6 +58,7 @@ mod list;
 pub mod matcher;
 mod node;
 mod problems;
+mod reload;
 mod spec;
 mod store;
 #[cfg(test)]
@@ -69,4 +74,5 @@ pub use l7::{
 pub use list::{ListedRule, RuleList};
 pub use node::{Entry, Node, NodeError, Place, Value};
 pub use problems::{PolicyErrors, Warning};
+pub use reload::{Change, Reload, Reloader, Status, Watch};
 pub use store::PolicyStore;

@@ -51,11 +51,10 @@ fn main() {
 
 /// What the bookkeeping costs where there is nothing to decide: 20 bytes that pass.
 fn floor(criterion: &mut Criterion, table: &mut Table) {
-    let exchange = Exchange::new("01234567890123456789", "");
-    let mut datapath = connect("test.passer", &rules_of("test.passer"), None);
-    exchange.warm_up(&mut datapath, None);
     let mut group = criterion.benchmark_group("floor");
-    measure(&mut group, table, ["floor", "20 bytes pass"], 1, || exchange.play(&mut datapath));
+    measure(&mut group, table, ["floor", "20 bytes pass"], 1, || {
+        player("test.passer", Exchange::new("01234567890123456789", ""), None, None)
+    });
 }
 
 /// Small requests: one at a time and pipelined, without and with a log of every request.
@@ -74,18 +73,17 @@ fn small(criterion: &mut Criterion, table: &mut Table) {
             let name = if times == 1 { name.to_owned() } else { format!("{name} x{times}") };
             let exchange = exchange.pipelined(times as usize);
             let denials = denial.map(|denial| denial.repeat(times as usize));
-            let mut datapath = connect(protocol, &rules_of(protocol), None);
-            exchange.warm_up(&mut datapath, denials.as_deref());
-            measure(&mut group, table, [protocol, &name], times, || exchange.play(&mut datapath));
+            measure(&mut group, table, [protocol, &name], times, || {
+                player(protocol, exchange.clone(), denials.as_deref(), None)
+            });
             let log = TemporaryLog::open();
-            let mut datapath = connect(protocol, &rules_of(protocol), Some(log.sink()));
-            exchange.warm_up(&mut datapath, denials.as_deref());
-            measure_logged(&mut group, table, [protocol, &format!("{name}, log")], times, || {
-                exchange.play(&mut datapath)
+            let name = format!("{name}, log");
+            measure_logged(&mut group, table, [protocol, &name], times, || {
+                player(protocol, exchange.clone(), denials.as_deref(), Some(log.sink()))
             });
             let lost = log.sink.lost();
             if lost > 0 {
-                println!("{protocol}/{name}, log: {lost} records were lost: not all of them were written");
+                println!("{protocol}/{name}: {lost} records were lost, so that this measured something else");
             }
         }
     }
@@ -96,11 +94,8 @@ fn large(criterion: &mut Criterion, table: &mut Table) {
     let mut group = criterion.benchmark_group("memcache");
     for (name, whole) in [("set 1 MiB", exchanges::set(1 << 20)), ("get 1 MiB", exchanges::get_large(1 << 20))] {
         for kib in [4, 16] {
-            let exchange = whole.cut(kib << 10);
-            let mut datapath = connect("memcache", &rules_of("memcache"), None);
-            exchange.warm_up(&mut datapath, None);
             let name = format!("{name} in {kib} KiB");
-            measure(&mut group, table, ["memcache", &name], 1, || exchange.play(&mut datapath));
+            measure(&mut group, table, ["memcache", &name], 1, || player("memcache", whole.cut(kib << 10), None, None));
         }
     }
 }
@@ -110,18 +105,20 @@ fn rules(criterion: &mut Criterion, table: &mut Table) {
     let mut group = criterion.benchmark_group("rules");
     for kind in ["keyExact", "keyPrefix", "keyRegex", "keyExact in rules of its own"] {
         for count in [1, 100, 10_000] {
-            let mut datapath = connect("memcache", &key_rules(kind, count), None);
-            let gets: Vec<_> = shuffled(count).map(|n| exchanges::get_miss(&key(n))).collect();
-            let keys: &[(&str, usize)] =
+            let which: &[(&str, usize)] =
                 if count == 1 { &[("one key", 1)] } else { &[("one key", 1), ("all keys", count)] };
-            for (which, among) in keys {
-                let mut turn = gets.iter().take(*among).cycle();
-                let mut play = || turn.next().map(|get| get.play(&mut datapath));
-                for _ in 0..2 * among {
-                    play();
-                }
-                let name = format!("{kind} x{count}, {which}");
-                measure(&mut group, table, ["rules", &name], 1, play);
+            for (name, among) in which {
+                let name = format!("{kind} x{count}, {name}");
+                measure(&mut group, table, ["rules", &name], 1, || {
+                    let mut datapath = connect("memcache", &key_rules(kind, count), None);
+                    let gets: Vec<_> = shuffled(count).take(*among).map(|n| exchanges::get_miss(&key(n))).collect();
+                    gets[0].warm_up(&mut datapath, None);
+                    let mut turn = 0;
+                    move || {
+                        turn = (turn + 1) % gets.len();
+                        gets[turn].play(&mut datapath)
+                    }
+                });
                 table.compare_last(&format!("{kind} x1, one key"));
             }
         }
@@ -153,29 +150,44 @@ fn shuffled(count: usize) -> impl Iterator<Item = usize> {
     (0..count).map(move |n| n.wrapping_mul(7919).wrapping_add(count / 2) % count)
 }
 
-/// Measures `play`, which plays so many requests.
-fn measure<T>(
+/// A connection, and what plays the exchange on it; it was seen to do what it should.
+fn player(
+    protocol: &str,
+    exchange: Exchange,
+    answer: Option<&[u8]>,
+    sink: Option<Arc<dyn Sink>>,
+) -> impl FnMut() -> (usize, usize) + use<> {
+    let mut datapath = connect(protocol, &rules_of(protocol), sink);
+    exchange.warm_up(&mut datapath, answer);
+    move || exchange.play(&mut datapath)
+}
+
+/// Measures what plays so many requests. It is made only if the arguments ask for the measurement.
+fn measure<T, P: FnMut() -> T>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     table: &mut Table,
     name: [&str; 2],
     requests: u64,
-    mut play: impl FnMut() -> T,
+    make: impl Fn() -> P,
 ) {
+    let mut play = None;
     group.throughput(Throughput::Elements(requests));
-    group.bench_function(name[1], |bencher| bencher.iter(&mut play));
+    group.bench_function(name[1], |bencher| bencher.iter(play.get_or_insert_with(&make)));
     table.add(name, requests);
 }
 
-/// Measures `play` in bursts that the log's queue holds: between them, with the clock stopped, its writer catches up.
-fn measure_logged<T>(
+/// Measures in bursts that the log's queue holds: between them, with the clock stopped, its writer catches up.
+fn measure_logged<T, P: FnMut() -> T>(
     group: &mut BenchmarkGroup<'_, WallTime>,
     table: &mut Table,
     name: [&str; 2],
     requests: u64,
-    mut play: impl FnMut() -> T,
+    make: impl Fn() -> P,
 ) {
+    let mut play = None;
     group.throughput(Throughput::Elements(BURST));
     group.bench_function(name[1], |bencher| {
+        let play = play.get_or_insert_with(&make);
         bencher.iter_custom(|bursts| {
             let mut spent = Duration::ZERO;
             for _ in 0..bursts {
@@ -198,11 +210,10 @@ fn flood() {
         [("get", exchanges::get(), None), ("get denied", exchanges::get_denied(), Some(exchanges::MEMCACHE_DENIED))]
     {
         let log = TemporaryLog::open();
-        let mut datapath = connect("memcache", &rules_of("memcache"), Some(log.sink()));
-        exchange.warm_up(&mut datapath, denial);
+        let mut play = player("memcache", exchange, denial, Some(log.sink()));
         let began = Instant::now();
         for _ in 0..FLOOD {
-            black_box(exchange.play(&mut datapath));
+            black_box(play());
         }
         let spent = began.elapsed();
         println!(

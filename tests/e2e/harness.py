@@ -101,7 +101,7 @@ class Stand(contextlib.ExitStack):
     """An Envoy with our filter before a server, with policy files, identities and logs in a folder of their own."""
 
     def __init__(self, name: str, policies: list[Path], *, protocol="memcache", labels=None, server=None, log_level="requests",
-                 module="portcullis", listener_options=None, cluster_options=None, **config):
+                 module="portcullis", listener_options=None, cluster_options=None, envoy_options=(), **config):
         super().__init__()
         self.wires: list[Wire] = []
         self.callback(self.hang_up)
@@ -123,7 +123,8 @@ class Stand(contextlib.ExitStack):
         try:
             self.server = self.enter_context(server or rig.Memcached(memcached(), self.folder))
             front = listener("front", [portcullis(self.config, module), tcp_proxy(self.connection_log_path)], **(listener_options or {}))
-            self.envoy = self.enter_context(rig.Envoy(envoy(), bootstrap([front], self.server.port, **(cluster_options or {})), self.folder))
+            self.envoy = rig.Envoy(envoy(), bootstrap([front], self.server.port, **(cluster_options or {})), self.folder, options=envoy_options)
+            self.callback(stop_in_good_health, self.envoy)
         except BaseException:
             self.close()
             raise
@@ -155,6 +156,16 @@ class Stand(contextlib.ExitStack):
             return next((entry for entry in self.access_log()
                          if entry["verdict"] == verdict and fields.items() <= entry.get("fields", {}).items()), None)
         return wait_for(f"an entry in {self.access_log_path} with verdict {verdict} and {fields}", look, 10)
+
+
+def stop_in_good_health(envoy: rig.Envoy) -> None:
+    """Whatever a case did to it, Envoy lives until it is told to go, and then goes in order."""
+    alive, status = envoy.alive(), envoy.stop()
+    if not alive or status != 0:
+        raise AssertionError(f"Envoy {'did not end well' if alive else 'was gone before the end'}, status {status}: see {envoy.log_path}")
+    bad = [line for line in envoy.log().splitlines() if "[critical]" in line or "assert failure" in line]
+    if bad:
+        raise AssertionError(f"Envoy says: {bad[:5]}")
 
 
 def read_json_lines(path: Path) -> list[dict]:
@@ -270,6 +281,20 @@ def difference(wanted: bytes, got: bytes) -> str:
     return f"at byte {at}: expected {wanted[near]!r} ({len(wanted)} bytes in all), got {got[near]!r} ({len(got)} bytes)"
 
 
+class ServerGone:
+    """Stands in for a server that is not there: its port is nobody's."""
+
+    def __enter__(self):
+        self.port = rig.free_port()
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+SERVER_GONE = ServerGone()
+
+
 class EchoServer:
     """Sends back what it is sent. It stands in for a droid: the r2d2 protocol answers every line with a line."""
 
@@ -282,6 +307,8 @@ class EchoServer:
 
         class Server(socketserver.ThreadingTCPServer):
             daemon_threads = True
+            # Connections that wait to be accepted: with the default of 5 the kernel lets some wait for seconds.
+            request_queue_size = 256
             block_on_close = False
 
         self.server = Server(("127.0.0.1", 0), Echo)

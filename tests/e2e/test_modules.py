@@ -59,9 +59,10 @@ class Sandbox(unittest.TestCase):
 
     def expect_all_well_elsewhere(self, panics: int) -> None:
         wait_for("the panics are counted", lambda: self.stand.envoy.stats()["portcullis.test.panicker.panics"] == panics)
-        entries = [entry for entry in self.stand.access_log() if entry["verdict"] == "error"]
-        self.assertEqual(len(entries), panics)
-        for entry in entries:
+        def errors():
+            return [entry for entry in self.stand.access_log() if entry["verdict"] == "error"]
+        wait_for("the panics are in the access log", lambda: len(errors()) == panics)
+        for entry in errors():
             self.assertIn("told to", entry["reason"])
         self.neighbour.ask(b"still there\r\n", b"still there\r\n")
         self.stand.connect().ask(b"and others\r\n", b"and others\r\n")

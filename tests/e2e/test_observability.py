@@ -119,7 +119,7 @@ class Metadata(unittest.TestCase):
 
     def test_a_parse_error_is_the_reason_of_the_close(self):
         before = self.lines()
-        self.stand.connect("jedi").send(b"no such command\r\n").rest()
+        self.stand.connect("jedi").send(b"set x 0 0 many\r\n").rest()
         line = wait_for("the connection's line", lambda: self.lines()[len(before):])[0]
         self.assertRegex(line, r"details=\S*parse", "close_with_details says why")
 
@@ -139,7 +139,7 @@ class Counters(unittest.TestCase):
 
     def test_parse_errors_are_counted(self):
         stand = self.enterContext(Stand("parse-errors", [FLEET]))
-        stand.connect("jedi").send(b"no such command\r\n").rest()
+        stand.connect("jedi").send(b"set x 0 0 many\r\n").rest()
         wait_for("one error counted", lambda: stand.envoy.stats()["portcullis.memcache.errors"] == 1)
         self.assertEqual(stand.envoy.stats()["portcullis.memcache.panics"], 0)
 

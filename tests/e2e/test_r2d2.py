@@ -18,7 +18,7 @@ class Droids(unittest.TestCase):
 
         def known():
             with cls.stand.connect("maintenance") as wire:
-                return wire.send(b"READ /public/x\r\n").take(16) == b"READ /public/x\r\n"
+                return wire.send(b"READ /public/x\r\n").line() == b"READ /public/x\r\n"
         wait_for("the identities of this case", known)
 
     def test_each_role_may_do_what_its_rules_say(self):

@@ -95,12 +95,10 @@ class Policies(unittest.TestCase):
         self.policy.write_text(ALLOW_ALL.read_text())
         self.becomes(b"STORED\r\n")
 
-    def test_an_empty_directory_changes_nothing(self):
-        # Somebody who removes the last policy by accident must neither open the gate nor be left without a word.
+    def test_the_last_policy_gone_denies_and_is_said(self):
         self.policy.unlink()
-        wait_for("our log says so", lambda: "stays" in self.stand.envoy.log())
-        self.wire.ask(FLEET_SET, DENIED)
-        self.wire.ask(FLEET_GET, b"END\r\n")
+        wait_for("reads are denied, too", lambda: self.wire.send(FLEET_GET).line() == DENIED)
+        wait_for("our log says so", lambda: "no policy" in self.stand.envoy.log(), 5)
 
 
 if __name__ == "__main__":

@@ -155,9 +155,22 @@ fn requests_behind_a_full_buffer_wait_within_one_event() {
 fn more_answers_than_one_event_should_give_follow_in_the_next() {
     let listener = listen();
     let connection = listener.connect();
-    connection.client(&b"say 40000\n".repeat(10));
+    connection.client(&b"say 4000\n".repeat(100));
     assert_eq!(connection.to_client().len(), 400_000);
     assert!(!connection.reading_stopped());
+    connection.finish();
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_answered_further() {
+    let listener = listen();
+    let connection = listener.connect();
+    connection.stop_client_reading(100).client(&b"say 4000\n".repeat(100)).run();
+    // One event's worth, however often the event loop turns.
+    assert!(connection.to_client().len() < 200_000, "{}", connection.to_client().len());
+    assert!(connection.reading_stopped());
+    connection.let_client_read();
+    assert_eq!(connection.to_client().len(), 400_000);
     connection.finish();
 }
 
@@ -196,6 +209,32 @@ fn what_was_passed_reaches_the_server_before_the_close() {
 }
 
 #[test]
+fn an_error_behind_bytes_that_all_pass_does_not_overtake_them() {
+    let listener = listen();
+    let connection = listener.connect();
+    connection.client(b"put 1\nlast\n");
+    assert_eq!(connection.to_server(), b"put 1\nlast\n");
+    connection.server_last(b"");
+    assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));
+    connection.finish();
+}
+
+#[test]
+fn a_connection_that_breaks_while_we_write_is_left_alone() {
+    let listener = listen();
+    for request in [&b"wait 1\nkill\n"[..], b"kill\nput 1\n", b"put 1\nbad\n", b"bad\n"] {
+        let connection = listener.connect();
+        connection.break_on_injection().client(request);
+        if connection.state() == State::Open {
+            connection.wait();
+        }
+        assert_eq!(connection.state(), State::Closed, "{request:?}");
+        connection.finish();
+    }
+    assert_eq!(listener.metric("chat.connections_active"), 0);
+}
+
+#[test]
 fn a_server_that_does_not_close_delays_the_close_for_a_time_only() {
     let listener = listen();
     let connection = listener.connect();
@@ -220,7 +259,7 @@ fn garbage_at_once_is_closed_at_once() {
 fn a_close_flushes_what_the_client_has_not_read() {
     let listener = listen();
     let connection = listener.connect();
-    connection.stop_client_reading(1000).client(b"say 10\nbad\n");
+    connection.stop_client_reading(5).client(b"say 10\nbad\n");
     assert_eq!(connection.state(), State::Closing);
     connection.client(b"put 1\n").server(b"one\n").let_client_read();
     assert_eq!(connection.state(), State::Closed);

@@ -1,8 +1,9 @@
-//! memcached: the text protocol with its meta commands.
+//! memcached: the text protocol with its meta commands, and the binary protocol.
 //!
 //! Framing is memcached's own, not that of its documents; where versions of it read the same bytes in different ways, the
 //! request is refused. `docs/memcache.md` has the tables.
 
+mod binary;
 mod commands;
 mod request;
 mod rule;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use portcullis_proxylib::{Context, Direction, Input, Meta, OnData, ParseError, Parser, Protocol, Verdict};
 use serde::Deserialize;
 
+use self::binary::Binary;
 pub use self::request::Request;
 pub use self::rule::Rule;
 pub use self::rules::Rules;
@@ -32,7 +34,7 @@ impl Protocol for Memcache {
     type Parser = MemcacheParser;
 
     fn open(&self, _meta: &Meta, config: &Config, _shared: &Arc<()>) -> Option<MemcacheParser> {
-        Some(MemcacheParser { text: Text::new(config), started: false })
+        Some(MemcacheParser(Spoken::Unknown(config.clone())))
     }
 }
 
@@ -84,37 +86,40 @@ impl TryFrom<String> for ServerVersion {
 }
 
 /// The parser of one connection.
-pub struct MemcacheParser {
-    text: Text,
-    /// Whether the first byte of the client was seen: it says which protocol is spoken, for good.
-    started: bool,
+pub struct MemcacheParser(Spoken);
+
+/// Which protocol is spoken: the client's first byte says so, for good.
+enum Spoken {
+    Unknown(Config),
+    Text(Text),
+    Binary(Binary),
 }
 
 impl Parser for MemcacheParser {
     type Rules = Rules;
 
     fn on_data<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {
-        if !self.started && cx.direction() == Direction::Orig {
-            match input.first() {
-                None => return Ok(Verdict::More(1)),
-                // Exactly this byte makes the server speak binary; any other one is text.
-                Some(&BINARY_REQUEST) => {
-                    return Err(ParseError::new("the binary protocol is not supported").reply(UNKNOWN_COMMAND));
-                }
-                Some(_) => self.started = true,
-            }
+        if let Spoken::Unknown(config) = &self.0 {
+            self.0 = match (cx.direction(), input.first()) {
+                (_, None) => return Ok(Verdict::More(1)),
+                // Exactly this byte makes the server speak binary; any other one is text. So is what it says unasked.
+                (Direction::Orig, Some(&binary::MAGIC)) => Spoken::Binary(Binary::default()),
+                (Direction::Orig, Some(_)) => Spoken::Text(Text::new(config)),
+                (Direction::Reply, Some(_)) => return Text::new(config).on_data(cx, input),
+            };
         }
-        self.text.on_data(cx, input)
+        match &mut self.0 {
+            Spoken::Unknown(_) => Err(ParseError::new("no byte says which protocol is spoken")),
+            Spoken::Text(text) => text.on_data(cx, input),
+            Spoken::Binary(binary) => binary.on_data(cx, input),
+        }
     }
 
     fn owes_replies(&self) -> bool {
-        self.text.owes_replies()
+        match &self.0 {
+            Spoken::Unknown(_) => false,
+            Spoken::Text(text) => text.owes_replies(),
+            Spoken::Binary(binary) => binary.owes_replies(),
+        }
     }
 }
-
-/// The magic of a binary request (`PROTOCOL_BINARY_REQ`).
-const BINARY_REQUEST: u8 = 0x80;
-
-/// A binary response to anything: status 0x81, `Unknown command`.
-const UNKNOWN_COMMAND: &[u8] =
-    b"\x81\0\0\0\0\0\0\x81\0\0\0\x0f\0\0\0\0\0\0\0\0\0\0\0\0Unknown command";

@@ -2,45 +2,46 @@
 
 use std::collections::VecDeque;
 
-/// The answers that are still to come, in the order of their requests. `S` says what a reply of the server looks like.
+/// The answers that are still to come, in the order of their requests. `S` says what a reply of the server looks like, `A` what
+/// we answer ourselves.
 ///
 /// Equal neighbours are counted, not repeated: a client that sends the same over and over costs no memory.
 #[derive(Debug)]
-pub(super) struct Turns<S> {
-    runs: VecDeque<Run<S>>,
+pub(super) struct Turns<S, A> {
+    runs: VecDeque<Run<S, A>>,
     /// Answers of ours that wait for the server.
     ours: usize,
 }
 
 #[derive(Debug)]
-struct Run<S> {
-    turn: Turn<S>,
+struct Run<S, A> {
+    turn: Turn<S, A>,
     count: u32,
 }
 
 /// One answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn<S> {
+pub(super) enum Turn<S, A> {
     /// A reply of the server.
     Server(S),
     /// Replies of the server of which some may never come, as long as no [`Barrier`](Self::Barrier) has: so many at least, so
     /// many at most.
     Some { least: u32, most: u32 },
-    /// A reply of the server to a question of ours. The client gets this in its place.
-    Barrier(&'static [u8]),
+    /// A reply of the server to a question of ours. The client gets this in its place, or nothing.
+    Barrier(Option<A>),
     /// An answer of ours.
-    Ours(&'static [u8]),
+    Ours(A),
 }
 
-impl<S> Default for Turns<S> {
+impl<S, A> Default for Turns<S, A> {
     fn default() -> Self {
         Self { runs: VecDeque::new(), ours: 0 }
     }
 }
 
-impl<S: Copy + PartialEq> Turns<S> {
+impl<S: Copy + PartialEq, A: Copy + PartialEq> Turns<S, A> {
     /// Whose turn it is.
-    pub(super) fn front(&self) -> Option<Turn<S>> {
+    pub(super) fn front(&self) -> Option<Turn<S, A>> {
         self.runs.front().map(|run| run.turn)
     }
 
@@ -67,7 +68,7 @@ impl<S: Copy + PartialEq> Turns<S> {
         })
     }
 
-    pub(super) fn push(&mut self, turn: Turn<S>) {
+    pub(super) fn push(&mut self, turn: Turn<S, A>) {
         if matches!(turn, Turn::Barrier(_) | Turn::Ours(_)) {
             self.ours = self.ours.saturating_add(1);
         }
@@ -112,9 +113,9 @@ impl<S: Copy + PartialEq> Turns<S> {
     /// Our question was answered: it is the turn of what stands in its place.
     pub(super) fn answer_barrier(&mut self) {
         match self.runs.front_mut() {
-            Some(Run { turn: Turn::Barrier(b""), .. }) => self.take(),
+            Some(Run { turn: Turn::Barrier(None), .. }) => self.take(),
             Some(Run { turn, .. }) => {
-                if let Turn::Barrier(answer) = *turn {
+                if let Turn::Barrier(Some(answer)) = *turn {
                     *turn = Turn::Ours(answer);
                 }
             }
@@ -142,25 +143,25 @@ mod tests {
 
     #[test]
     fn equal_neighbours_take_no_room_but_answers_of_ours_are_counted() {
-        let mut turns = Turns::<u8>::default();
+        let mut turns = Turns::<u8, char>::default();
         for _ in 0..1_000_000 {
             turns.push(Turn::Server(1));
         }
         assert_eq!((turns.runs.len(), turns.is_full()), (1, false));
         for _ in 0..MAX_OURS {
             assert!(!turns.is_full());
-            turns.push(Turn::Ours(b"no"));
+            turns.push(Turn::Ours('n'));
         }
         assert_eq!((turns.runs.len(), turns.is_full()), (2, true));
         for _ in 0..=1_000_000 {
             turns.take();
         }
-        assert_eq!((turns.front(), turns.is_full()), (Some(Turn::Ours(b"no")), false));
+        assert_eq!((turns.front(), turns.is_full()), (Some(Turn::Ours('n')), false));
     }
 
     #[test]
     fn a_client_that_mixes_its_requests_must_wait_too() {
-        let mut turns = Turns::<u8>::default();
+        let mut turns = Turns::<u8, char>::default();
         let pushed = (0..u32::MAX).take_while(|n| {
             turns.push(Turn::Server(u8::from(n % 2 == 0)));
             !turns.is_full()
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn replies_that_may_not_come_are_owed_only_as_far_as_they_surely_do() {
-        let mut turns = Turns::<u8>::default();
+        let mut turns = Turns::<u8, char>::default();
         turns.push_unsure(false);
         assert!(turns.ends_unsure() && !turns.owes());
         turns.push_unsure(true);
@@ -183,15 +184,15 @@ mod tests {
 
     #[test]
     fn what_stands_behind_a_question_has_its_turn_when_the_question_is_answered() {
-        let mut turns = Turns::<u8>::default();
+        let mut turns = Turns::<u8, char>::default();
         turns.push_unsure(false);
-        turns.push(Turn::Barrier(b"no"));
+        turns.push(Turn::Barrier(Some('n')));
         turns.push_unsure(false);
-        turns.push(Turn::Barrier(b""));
+        turns.push(Turn::Barrier(None));
         turns.push(Turn::Server(1));
         turns.skip_unsure();
         turns.answer_barrier();
-        assert_eq!(turns.front(), Some(Turn::Ours(b"no")));
+        assert_eq!(turns.front(), Some(Turn::Ours('n')));
         turns.take();
         turns.skip_unsure();
         turns.answer_barrier();

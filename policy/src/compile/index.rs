@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::identity::{Cidr, CidrMap, Identity, Labels, NAMESPACE_KEY, Traffic};
-use crate::l7::{Effect, RuleId};
+use crate::l7::RuleId;
 use crate::spec::selector::Selector;
 use crate::spec::{Entity, Peer, Ports};
 
@@ -106,8 +106,8 @@ pub(crate) struct SideIndex {
     pub(crate) touched: bool,
     /// Whether what nothing admits is denied.
     pub(crate) default_deny: bool,
-    /// What peers must fulfil to count as selected by their labels, by the effect of the rule.
-    pub(crate) requires: Vec<(Effect, Selector)>,
+    /// What peers must fulfil to be allowed by their labels.
+    pub(crate) requires: Vec<Selector>,
     exact: HashMap<u16, PeerIndex>,
     ranges: Vec<((u16, u16), PeerIndex)>,
 }
@@ -123,15 +123,6 @@ pub(crate) enum Target {
     Judge(u32),
 }
 
-impl Target {
-    const fn effect(self) -> Effect {
-        match self {
-            Self::Deny(_) => Effect::Deny,
-            Self::Open(_) | Self::Judge(_) => Effect::Allow,
-        }
-    }
-}
-
 /// A group of rules on its way into the index.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -141,12 +132,7 @@ pub(crate) struct Group {
 }
 
 impl SideIndex {
-    pub(crate) fn new(
-        touched: bool,
-        default_deny: bool,
-        requires: Vec<(Effect, Selector)>,
-        groups: Vec<Group>,
-    ) -> Self {
+    pub(crate) fn new(touched: bool, default_deny: bool, requires: Vec<Selector>, groups: Vec<Group>) -> Self {
         let mut by_range: HashMap<(u16, u16), Vec<(Peer, Target)>> = HashMap::new();
         for group in groups {
             for range in group.ports.ranges() {
@@ -165,7 +151,7 @@ impl SideIndex {
         Self { touched, default_deny, requires, exact, ranges }
     }
 
-    /// Hands over what bears on this port and peer; `kept` says for which effects the requirements are fulfilled.
+    /// Hands over what bears on this port and peer.
     pub(crate) fn for_each_match(&self, port: u16, peer: &Remote<'_>, mut found: impl FnMut(Target)) {
         if let Some(peers) = self.exact.get(&port) {
             peers.for_each_match(peer, &mut found);
@@ -182,9 +168,8 @@ impl SideIndex {
 pub(crate) struct Remote<'a> {
     pub(crate) labels: &'a Labels,
     pub(crate) identity: &'a Identity,
-    /// Whether the endpoint's `fromRequires` or `toRequires` are fulfilled, for allow and for deny rules.
-    pub(crate) allow_kept: bool,
-    pub(crate) deny_kept: bool,
+    /// Whether the endpoint's `fromRequires` or `toRequires` are fulfilled.
+    pub(crate) fit: bool,
 }
 
 impl Remote<'_> {
@@ -194,20 +179,22 @@ impl Remote<'_> {
         let labels = self.labels;
         labels.named_namespace().is_some() || (labels.namespace().is_none() && !labels.is_world())
     }
+}
 
-    const fn kept(&self, effect: Effect) -> bool {
-        match effect {
-            Effect::Allow => self.allow_kept,
-            Effect::Deny => self.deny_kept,
-        }
-    }
+/// What a network leads to.
+#[derive(Debug)]
+struct Network {
+    except: Vec<Cidr>,
+    /// Also for peers in the cluster.
+    everywhere: bool,
+    target: Target,
 }
 
 #[derive(Debug, Default)]
 struct PeerIndex {
     any: Vec<Target>,
     endpoints: LabelIndex<Target>,
-    networks: CidrMap<Vec<(Vec<Cidr>, Target)>>,
+    networks: CidrMap<Vec<Network>>,
     entities: Vec<(Entity, Target)>,
 }
 
@@ -219,7 +206,9 @@ impl PeerIndex {
             match peer {
                 Peer::Any => index.any.push(target),
                 Peer::Endpoints(selector) => endpoints.push((selector, target)),
-                Peer::Network { cidr, except } => index.networks.entry(cidr, Vec::new).push((except, target)),
+                Peer::Network { cidr, except, everywhere } => {
+                    index.networks.entry(cidr, Vec::new).push(Network { except, everywhere, target });
+                }
                 Peer::Entity(entity) => index.entities.push((entity, target)),
             }
         }
@@ -230,13 +219,14 @@ impl PeerIndex {
     fn for_each_match(&self, peer: &Remote<'_>, found: &mut impl FnMut(Target)) {
         self.any.iter().for_each(|target| found(*target));
         self.endpoints.for_each_match(peer.labels, |target| {
-            if peer.kept(target.effect()) {
+            if peer.fit || matches!(target, Target::Deny(_)) {
                 found(*target);
             }
         });
-        if let Some(address) = peer.identity.address.filter(|_| !peer.in_cluster()) {
-            for (except, target) in self.networks.covering(address).flatten() {
-                if !except.iter().any(|inner| inner.contains(address)) {
+        if let Some(address) = peer.identity.address {
+            let in_cluster = peer.in_cluster();
+            for Network { except, everywhere, target } in self.networks.covering(address).flatten() {
+                if (*everywhere || !in_cluster) && !except.iter().any(|inner| inner.contains(address)) {
                     found(*target);
                 }
             }

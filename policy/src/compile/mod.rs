@@ -19,6 +19,7 @@ use crate::spec::{self, L7, Peer, Policy, PortRule, Ports, Rule, Spec};
 use index::{Group, LabelIndex, SideIndex, Subject, Target};
 
 pub use source::Source;
+pub(crate) use source::list as list_files;
 
 /// What compiling depends on besides the policies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,7 +95,7 @@ struct Subjects {
 struct Draft {
     touched: bool,
     default_deny: bool,
-    requires: Vec<(Effect, Selector)>,
+    requires: Vec<Selector>,
     by_key: HashMap<GroupKey, usize>,
     groups: Vec<(GroupKey, DraftGroup)>,
     /// Which protocol speaks on which ports, and where that is said.
@@ -228,7 +229,7 @@ impl Compiler<'_> {
             }
         }
         for (GroupKey { ports, peers, does }, group) in &draft.groups {
-            if !matches!(does, Does::Judge(..)) {
+            if !matches!(does, Does::Judge(..)) || group.items.iter().any(|item| item.effect == Effect::Deny) {
                 continue;
             }
             let same = open.get(peers.as_slice()).into_iter().chain(open.get([Peer::Any].as_slice())).flatten();
@@ -259,7 +260,7 @@ impl Subjects {
 impl Draft {
     fn add(&mut self, rule: Rule, dialect: Dialect, rules: &mut Vec<RuleInfo>, problems: &mut Problems) {
         let Rule { effect, peers, requires, ports, .. } = rule;
-        self.requires.extend(requires.into_iter().map(|selector| (effect, selector)));
+        self.requires.extend(requires);
         for PortRule { name, place, ports, l7 } in ports {
             let (does, items) = match l7 {
                 None => {
@@ -277,7 +278,7 @@ impl Draft {
                 .into_iter()
                 .map(|item| {
                     let id = number(rules, item.name, item.node.place.clone(), problems);
-                    Located { id, effect, rule: item.node }
+                    Located { id, effect: item.effect, rule: item.node }
                 })
                 .collect();
             if let Some(first) = items.first().map(|item| item.id) {

@@ -162,12 +162,12 @@ fn evaluate(policies: &[Policy], ask: &Ask<'_>, app: &str, request: (&str, &str)
     let keeps = |rules: &[&Rule]| rules.iter().filter_map(|rule| rule.requires).all(env);
     let allow: Vec<_> = selecting.iter().flat_map(|policy| policy.allow.iter().flatten()).collect();
     let deny: Vec<_> = selecting.iter().flat_map(|policy| policy.deny.iter().flatten()).collect();
-    let (allow_kept, deny_kept) = (keeps(&allow), keeps(&deny));
-    if deny.iter().any(|rule| rule.matches(ask.port, &ask.remote, deny_kept, request)) {
+    let kept = keeps(&allow);
+    if deny.iter().any(|rule| rule.matches(ask.port, &ask.remote, true, request)) {
         return false;
     }
     let default_allow = !selecting.is_empty() && selecting.iter().all(|policy| policy.default_deny == Some(false));
-    default_allow || allow.iter().any(|rule| rule.matches(ask.port, &ask.remote, allow_kept, request))
+    default_allow || allow.iter().any(|rule| rule.matches(ask.port, &ask.remote, kept, request))
 }
 
 fn ports(l7: bool) -> impl Strategy<Value = Ports> {
@@ -195,7 +195,10 @@ fn rule(l7: bool) -> impl Strategy<Value = Rule> {
     ];
     let requires = proptest::option::weighted(0.1, prop_oneof![Just("p"), Just("q")]);
     let ports = proptest::option::weighted(0.8, proptest::collection::vec(ports(l7), 0..3));
-    (peers, requires, ports).prop_map(|(peers, requires, ports)| Rule { peers, requires, ports })
+    (peers, requires, ports).prop_map(move |(peers, requires, ports)| {
+        // Deny rules have neither.
+        Rule { peers, requires: requires.filter(|_| l7), ports }
+    })
 }
 
 fn policy() -> impl Strategy<Value = Policy> {

@@ -110,6 +110,51 @@ fn absent_empty_and_empty_selector_differ() {
     assert!(refusals(&spec("ingress: [{fromEntities: [{}]}]")).contains("p/spec.ingress[0].fromEntities[0]"));
 }
 
+/// A policy of the strict kind, named `s`, with these rules on the port.
+fn strict(rules: &str) -> String {
+    let head = HEAD.replace("cilium.io/v2", "portcullis.dev/v1").replace("CiliumNetworkPolicy", "L7Policy");
+    format!(
+        "{}  ingress: [{{toPorts: [{{ports: [{{port: '11211'}}], {rules}}}]}}]\n",
+        head.replace("{name: p}", "{name: s}")
+    )
+}
+
+#[test]
+fn the_strict_kind_implies_nothing() {
+    let admits =
+        |rules: &str, command, key| from(peer("app=a")).allows(&compile(&[&strict(rules)]).snapshot, command, key);
+    let rules = "rules: {l7proto: kv, l7: [{command: get}], deny: [{keyPrefix: secret}]}";
+    assert!(admits(rules, "get", "x") && !admits(rules, "get", "secret/1") && !admits(rules, "set", "x"));
+    let denied = "rules: {l7proto: kv, deny: [{keyPrefix: secret}]}";
+    assert!(!admits(denied, "get", "x"), "what is not denied is not allowed by that");
+    for (rules, wanted) in [
+        ("rules: {l7proto: kv, l7: []}", "no `l7` items"),
+        ("rules: {l7proto: kv, l7: [{}]}", "demands nothing"),
+        ("rules: {l7proto: kv, l7: [{command: ''}]}", "demands nothing"),
+        ("rules: {l7proto: kv, l7: [{command: get, keyPrefix: }]}", "found nothing (null)"),
+        ("rules: ", "`rules` is null"),
+        ("rules: {l7proto: kv, l7: [{command: get}], http: []}", "unknown field `http`"),
+    ] {
+        let errors = refusals(&strict(rules));
+        assert!(errors.contains(wanted), "{rules}: {errors}");
+    }
+    for (ingress, wanted) in
+        [("[{}]", "admits every peer"), ("[{toPorts: []}]", "means every port"), ("[{fromEndpoints: }]", "is null")]
+    {
+        let text = strict("");
+        let text = format!("{}  ingress: {ingress}\n", text.split("  ingress").next().unwrap());
+        assert!(refusals(&text).contains(wanted), "{ingress}");
+    }
+    assert!(
+        refusals(&spec("ingress: [{toPorts: [{rules: {l7proto: kv, deny: [{command: get}]}}]}]"))
+            .contains("unknown field `deny`")
+    );
+    // An address is an address, whoever is known to have it.
+    let text = strict("").replace("{toPorts", "{fromCIDR: [10.0.0.0/8], toPorts");
+    let pod = Identity { address: "10.1.2.3".parse().ok(), ..peer("k8s:io.kubernetes.pod.namespace=default") };
+    assert!(from(pod).allows(&compile(&[&text]).snapshot, "get", "x"));
+}
+
 /// The table in the documentation of the crate, row by row.
 #[test]
 fn precedence() {
@@ -132,7 +177,7 @@ fn precedence() {
     let plain = CompileOptions::default();
     let (rule, none) = (|name: &str| Some(name.to_owned()), None::<String>);
     use Outcome::{Allow, Deny};
-    assert_eq!(judge(&[elsewhere.clone()], plain), (Deny, Reason::NoPolicy, none.clone()), "1");
+    assert_eq!(judge(std::slice::from_ref(&elsewhere), plain), (Deny, Reason::NoPolicy, none.clone()), "1");
     let allow = CompileOptions { default: DefaultVerdict::Allow, ..plain };
     assert_eq!(judge(&[elsewhere], allow), (Allow, Reason::NoPolicy, none.clone()), "1");
     assert_eq!(
@@ -140,9 +185,11 @@ fn precedence() {
         (Deny, Reason::Rule, rule("d/spec.ingressDeny[0]")),
         "2"
     );
-    // Row 3 is in the tests of the strict kind.
+    let strict = strict("rules: {l7proto: kv, l7: [{command: get}], deny: [{keyPrefix: x}]}");
+    let item = rule("s/spec.ingress[0].toPorts[0].rules.deny[0]");
+    assert_eq!(judge(&[strict, get.clone(), open.clone()], plain), (Deny, Reason::Rule, item), "3");
     assert_eq!(judge(&[set.clone(), open], plain), (Allow, Reason::Rule, rule("o/spec.ingress[0].toPorts[0]")), "4");
-    assert_eq!(judge(&[soft.clone()], plain), (Allow, Reason::NoPolicy, none.clone()), "5");
+    assert_eq!(judge(std::slice::from_ref(&soft), plain), (Allow, Reason::NoPolicy, none.clone()), "5");
     assert_eq!(
         judge(&[soft, get], plain),
         (Allow, Reason::Rule, rule("g/spec.ingress[0].toPorts[0].rules.l7[0]")),
@@ -333,6 +380,16 @@ fn faults_in_items_are_all_shown() {
         "ingress: [{toPorts: [{ports: [{port: '1'}], rules: {l7proto: kv, l7: [{}, {command: gte}]}}]}]",
     ));
     assert!(errors.contains("rules.l7[1]: there is no command `gte`"), "{errors}");
+}
+
+#[test]
+fn nulls_count_as_absent_and_are_warned_of() {
+    let compiled = compile(&[&spec("ingress:\n- fromEndpoints:\n  toPorts: [{ports: [{port: '11211'}], rules: }]")]);
+    assert!(from(address("192.0.2.1")).allows(&compiled.snapshot, "get", "x"));
+    let warnings: Vec<_> = compiled.warnings.iter().map(ToString::to_string).collect();
+    for field in ["0.yaml:7:5: p/spec.ingress[0]: `fromEndpoints`", "p/spec.ingress[0].toPorts[0]: `rules`"] {
+        assert!(warnings.iter().any(|warning| warning.contains(field)), "{field}: {warnings:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::index::{Remote, SideIndex, Target};
 use crate::decide::{DefaultVerdict, Reason, Snapshot, Stance, View};
 use crate::identity::{Flow, Labels, Traffic};
-use crate::l7::{Effect, RuleId};
+use crate::l7::RuleId;
 
 impl Snapshot {
     /// Looks up what bears on a connection. Costs as much as there are rules for its endpoint, port and peer, however
@@ -42,12 +42,8 @@ impl Snapshot {
         } else {
             &flow.remote.labels
         };
-        let kept = |wanted: Effect| {
-            let mut requires = sides.iter().flat_map(|side| &side.requires).filter(|(effect, _)| *effect == wanted);
-            requires.all(|(_, selector)| selector.matches(labels))
-        };
-        let (allow_kept, deny_kept) = (kept(Effect::Allow), kept(Effect::Deny));
-        let remote = Remote { labels, identity: flow.remote, allow_kept, deny_kept };
+        let fit = sides.iter().flat_map(|side| &side.requires).all(|selector| selector.matches(labels));
+        let remote = Remote { labels, identity: flow.remote, fit };
 
         let (mut denied, mut opened, mut blocks): (Option<RuleId>, Option<RuleId>, _) = (None, None, Vec::new());
         for side in sides {

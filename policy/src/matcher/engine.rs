@@ -82,8 +82,11 @@ fn build_dense(hirs: &[Hir], place: Where) -> Option<dense::DFA<Vec<u32>>> {
 #[derive(Default)]
 pub(super) struct Engines {
     /// By how they are written, for expressions have no hash.
-    known: HashMap<(String, Where), Vec<(Vec<Hir>, Arc<Engine>)>>,
+    known: HashMap<(String, Where), Vec<Known>>,
 }
+
+/// Expressions, and what they were compiled to.
+type Known = (Vec<Hir>, Arc<Engine>);
 
 impl Engines {
     pub(super) fn get(&mut self, hirs: &[Hir], place: Where) -> Result<Arc<Engine>, String> {

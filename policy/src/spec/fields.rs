@@ -1,4 +1,5 @@
-//! The schema of CiliumNetworkPolicy up to 1.18, field by field: what is read, and what is refused and why.
+//! The schema of CiliumNetworkPolicy up to 1.18, field by field: what is read, and what is refused and why. The strict
+//! kind has the same one, but for the fields that it adds.
 
 /// A field's name, and what to do instead where it cannot be enforced.
 pub(super) type Field = (&'static str, Option<&'static str>);
@@ -82,6 +83,8 @@ pub(super) const L7_RULES: &[Field] = &[
     ("kafka", Some("there is no parser for Kafka here; use `l7proto` with one of the protocols there are")),
     ("dns", Some("DNS is not policed here; leave it to the CNI's DNS proxy")),
 ];
+
+pub(super) const STRICT_L7_RULES: &[Field] = &[("l7proto", None), ("l7", None), ("deny", None)];
 
 pub(super) const CIDR_GROUPS: &str = "CIDR groups are not resolved here; write the networks out as `cidr`";
 pub(super) const NAMED_PORT: &str = "named ports cannot be resolved here; write the number";

@@ -1,6 +1,7 @@
 //! Policies as their files have them, checked: what stands here can be enforced.
 
 mod fields;
+mod leaves;
 mod read;
 pub(crate) mod selector;
 #[cfg(test)]
@@ -47,7 +48,7 @@ pub(crate) struct Rule {
     pub(crate) effect: Effect,
     /// Any of them; none at all if it is empty.
     pub(crate) peers: Vec<Peer>,
-    /// Conditions on peers that all rules of the same effect for these endpoints have to keep.
+    /// Conditions on peers that hold for all allow rules for these endpoints.
     pub(crate) requires: Vec<Selector>,
     /// Any of them; none at all if it is empty, as in a rule for UDP.
     pub(crate) ports: Vec<PortRule>,
@@ -73,6 +74,7 @@ pub(crate) struct L7 {
 
 #[derive(Debug)]
 pub(crate) struct Item {
+    pub(crate) effect: Effect,
     pub(crate) name: String,
     pub(crate) node: Node,
 }
@@ -112,7 +114,12 @@ impl Ports {
 pub(crate) enum Peer {
     Any,
     Endpoints(Selector),
-    Network { cidr: Cidr, except: Vec<Cidr> },
+    Network {
+        cidr: Cidr,
+        except: Vec<Cidr>,
+        /// Also those who are known to be in the cluster.
+        everywhere: bool,
+    },
     Entity(Entity),
 }
 

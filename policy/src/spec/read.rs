@@ -1,11 +1,12 @@
 //! Reads objects from trees, finding all faults and not only the first.
 
 use serde::Deserialize;
-use serde::de::{self, DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 
 use super::fields::{self, Field};
+use super::leaves::{CidrSet, NamedEntity, Port};
 use super::selector::{Conditions, Selector, default_namespace};
-use super::{Entity, Item, L7, Peer, Policy, PortRule, Ports, Rule, Side, Spec};
+use super::{Item, L7, Peer, Policy, PortRule, Ports, Rule, Side, Spec};
 use crate::identity::{Cidr, Traffic};
 use crate::l7::{Dialect, Effect};
 use crate::node::{Node, NodeError, Value, shorten};
@@ -38,6 +39,14 @@ impl<'n> At<'n> {
         Some(At { node, path: format!("{}{dot}{name}", self.path), dialect: self.dialect })
     }
 
+    /// What works in one dialect and is probably not meant, and is refused in the other.
+    fn doubt(&self, message: &str, problems: &mut Problems) {
+        match self.dialect {
+            Dialect::Cilium => problems.warn(self.error(message)),
+            Dialect::Strict => problems.add(self.error(message)),
+        }
+    }
+
     fn items(&self, problems: &mut Problems) -> Vec<At<'n>> {
         let Value::List(items) = &self.node.value else {
             problems.add(self.error(format!("wanted a list, found {}", self.node.describe())));
@@ -63,7 +72,18 @@ impl<'n> At<'n> {
         };
         for entry in entries {
             let message = match known.iter().find(|(name, _)| *name == entry.key) {
-                Some((_, None)) => continue,
+                Some((name, None)) => {
+                    if matches!(entry.value.value, Value::Null) {
+                        let fault = |message: String| NodeError::new(&entry.place, &self.path, message);
+                        match self.dialect {
+                            Dialect::Cilium => {
+                                problems.warn(fault(format!("`{name}` is null, which counts as if it were left out")));
+                            }
+                            Dialect::Strict => problems.add(fault(format!("`{name}` is null; leave it out"))),
+                        }
+                    }
+                    continue;
+                }
                 Some((name, Some(instead))) => format!("`{name}` cannot be enforced: {instead}"),
                 None => {
                     let allowed: Vec<_> =
@@ -80,6 +100,7 @@ impl<'n> At<'n> {
 
 const CNP: &str = "CiliumNetworkPolicy";
 const CCNP: &str = "CiliumClusterwideNetworkPolicy";
+const STRICT: &str = "L7Policy";
 
 fn read_object(at: &At<'_>, problems: &mut Problems, policies: &mut Vec<Policy>) {
     if !matches!(at.node.value, Value::Map(_)) {
@@ -107,17 +128,24 @@ fn read_object(at: &At<'_>, problems: &mut Problems, policies: &mut Vec<Policy>)
         }
         (Some("cilium.io/v2"), Some(CNP)) => policies.extend(read_policy(at, CNP, problems)),
         (Some("cilium.io/v2"), Some(CCNP)) => policies.extend(read_policy(at, CCNP, problems)),
+        (Some("portcullis.dev/v1"), Some(STRICT)) => {
+            let strict = At { node: at.node, path: at.path.clone(), dialect: Dialect::Strict };
+            policies.extend(read_policy(&strict, STRICT, problems));
+        }
         (api, kind) => {
             let shown = |text: Option<&str>| shorten(text.unwrap_or_default());
             problems.add(at.error(format!(
-                "apiVersion `{}`, kind `{}` is not a policy; wanted `cilium.io/v2` with `{CNP}` or `{CCNP}`, or a `List` \
-                 of them; keep other objects in other files",
+                "apiVersion `{}`, kind `{}` is not a policy; wanted `cilium.io/v2` with `{CNP}` or `{CCNP}`, \
+                 `portcullis.dev/v1` with `{STRICT}`, or a `List` of them; keep other objects in other files",
                 shown(api),
                 shown(kind)
             )));
         }
     }
 }
+
+/// Bytes of a name in Kubernetes: a DNS subdomain, RFC 1123.
+const MAX_NAME_BYTES: usize = 253;
 
 /// Of the metadata only these bear on policy; the rest is Kubernetes' own.
 #[derive(Deserialize)]
@@ -133,16 +161,20 @@ fn read_policy(at: &At<'_>, kind: &'static str, problems: &mut Problems) -> Opti
         return None;
     };
     let Metadata { name, namespace } = metadata.read(problems)?;
-    if name.is_empty() {
-        problems.add(metadata.error("the `name` is empty"));
+    if name.is_empty()
+        || name.len() > MAX_NAME_BYTES
+        || namespace.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES)
+    {
+        problems.add(metadata.error(format!("`name` and `namespace` have 1 to {MAX_NAME_BYTES} bytes")));
         return None;
     }
     if kind == CCNP && namespace.is_some() {
         problems.add(metadata.error(format!("a {CCNP} has no `namespace`; leave it out, or make it a {CNP}")));
     }
-    let (name, shown) = (shorten(&name), namespace.as_deref().filter(|namespace| !namespace.is_empty()));
-    let namespace = (kind == CNP).then(|| shown.unwrap_or(default_namespace()).to_owned());
-    let full = shown.map_or_else(|| name.clone(), |namespace| format!("{}/{name}", shorten(namespace)));
+    let shown = namespace.as_deref().filter(|namespace| !namespace.is_empty());
+    let namespace = (kind != CCNP).then(|| shown.unwrap_or(default_namespace()).to_owned());
+    let full = shown.map_or_else(|| name.clone(), |namespace| format!("{namespace}/{name}"));
+    let full = full.escape_debug().to_string();
 
     let inner = At { node: at.node, path: format!("{full}/"), dialect: at.dialect };
     let mut specs: Vec<_> = inner.field("spec").into_iter().collect();
@@ -225,15 +257,22 @@ impl Reader<'_> {
             return None;
         }
         if matches!(&at.node.value, Value::Map(entries) if entries.is_empty()) && effect == Effect::Allow {
-            problems.warn(at.error("admits every peer on every port; to admit nothing, write `[]` in place of `[{}]`"));
+            let message = "admits every peer on every port; to admit nothing, write `[]` in place of `[{}]`, \
+                           and to admit everybody on purpose name the entity `all`";
+            at.doubt(message, problems);
         }
         let (peers, requires) = self.peers(at, traffic, problems);
+        if effect == Effect::Deny && !requires.is_empty() {
+            // In the reference they narrow the denials of other policies, so that one more rule admits more.
+            let message = "requirements cannot be enforced in a deny rule: they would weaken other denials; select the peers instead";
+            problems.add(at.error(message));
+        }
         let ports = match at.field("toPorts") {
             None => vec![PortRule::everything(at)],
             Some(list) => {
                 let items = list.items(problems);
                 if items.is_empty() && matches!(list.node.value, Value::List(_)) {
-                    problems.warn(list.error("`[]` means every port, as if it were left out"));
+                    list.doubt("`[]` means every port, as if it were left out; leave it out", problems);
                     vec![PortRule::everything(at)]
                 } else {
                     items.iter().filter_map(|item| read_port_rule(item, effect, problems)).collect()
@@ -264,9 +303,10 @@ impl Reader<'_> {
         let selectors: Vec<Conditions> = at.read_field(endpoints, problems).unwrap_or_default();
         peers.extend(selectors.into_iter().map(|conditions| Peer::Endpoints(conditions.for_peers(self.namespace))));
         let networks: Vec<Cidr> = at.read_field(cidr, problems).unwrap_or_default();
-        peers.extend(networks.into_iter().map(|cidr| Peer::Network { cidr, except: Vec::new() }));
+        let everywhere = at.dialect == Dialect::Strict;
+        peers.extend(networks.into_iter().map(|cidr| Peer::Network { cidr, except: Vec::new(), everywhere }));
         let sets: Vec<CidrSet> = at.read_field(cidr_set, problems).unwrap_or_default();
-        peers.extend(sets.into_iter().map(|CidrSet { cidr, except }| Peer::Network { cidr, except }));
+        peers.extend(sets.into_iter().map(|CidrSet { cidr, except }| Peer::Network { cidr, except, everywhere }));
         let entities: Vec<NamedEntity> = at.read_field(entities, problems).unwrap_or_default();
         peers.extend(entities.into_iter().filter_map(|NamedEntity(peer)| peer));
         peers.sort();
@@ -318,12 +358,13 @@ fn read_port_rule(at: &At<'_>, effect: Effect, problems: &mut Problems) -> Optio
 struct NotReadable;
 
 fn read_l7(at: &At<'_>, effect: Effect, problems: &mut Problems) -> Result<Option<L7>, NotReadable> {
-    if !at.check_fields(fields::L7_RULES, problems) {
+    let known = if at.dialect == Dialect::Strict { fields::STRICT_L7_RULES } else { fields::L7_RULES };
+    if !at.check_fields(known, problems) {
         return Err(NotReadable);
     }
     let l7 = at.field("l7");
     let Some(l7proto) = at.field("l7proto") else {
-        if l7.is_some() {
+        if l7.is_some() || at.field("deny").is_some() {
             problems.add(at.error("`l7` without `l7proto`: name the protocol of the items"));
         }
         return Ok(None);
@@ -333,18 +374,20 @@ fn read_l7(at: &At<'_>, effect: Effect, problems: &mut Problems) -> Result<Optio
         return Err(NotReadable);
     }
     let name: String = l7proto.read(problems).ok_or(NotReadable)?;
-    let items = l7.map(|l7| l7.items(problems)).unwrap_or_default();
+    let mut items = Vec::new();
+    for (list, effect) in [(l7, Effect::Allow), (at.field("deny"), Effect::Deny)] {
+        for item in list.map(|list| list.items(problems)).unwrap_or_default() {
+            if admits_all(item.node) {
+                item.doubt("demands nothing: it speaks of every request; to say so, leave out `rules`", problems);
+            }
+            items.push(Item { effect, name: item.path, node: item.node.clone() });
+        }
+    }
     if items.is_empty() {
-        problems.warn(at.error("no `l7` items: every request passes; to say so on purpose, write `l7: [{}]`"));
+        at.doubt("no `l7` items: every request passes; to say so on purpose, leave out `rules`", problems);
         return Ok(None);
     }
-    let items = items.into_iter().map(|item| {
-        if admits_all(item.node) {
-            problems.warn(item.error("admits every request"));
-        }
-        Item { name: item.path, node: item.node.clone() }
-    });
-    Ok(Some(L7 { l7proto: name, place: l7proto.node.place.clone(), items: items.collect() }))
+    Ok(Some(L7 { l7proto: name, place: l7proto.node.place.clone(), items }))
 }
 
 /// Whether nothing in the item demands anything.
@@ -357,122 +400,5 @@ fn admits_all(item: &Node) -> bool {
     match &item.value {
         Value::Map(entries) => entries.iter().all(|entry| empty(&entry.value)),
         _ => false,
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "WrittenPort")]
-struct Port {
-    range: (u16, u16),
-    tcp: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenPort {
-    port: String,
-    end_port: Option<i64>,
-    protocol: Option<Protocol>,
-}
-
-#[derive(Deserialize, PartialEq)]
-enum Protocol {
-    #[serde(rename = "TCP", alias = "tcp")]
-    Tcp,
-    #[serde(rename = "UDP", alias = "udp")]
-    Udp,
-    #[serde(rename = "SCTP", alias = "sctp")]
-    Sctp,
-    #[serde(rename = "ANY", alias = "any", alias = "")]
-    Any,
-}
-
-impl TryFrom<WrittenPort> for Port {
-    type Error = String;
-
-    fn try_from(WrittenPort { port, end_port, protocol }: WrittenPort) -> Result<Self, String> {
-        let shown = shorten(&port);
-        if port.is_empty() || port.chars().any(|c| !c.is_ascii_digit()) {
-            return Err(format!("the port `{shown}` is not a number; {}", fields::NAMED_PORT));
-        }
-        let first: u16 = port.parse().map_err(|_| format!("the port `{shown}` is larger than 65535"))?;
-        let range = match (first, end_port) {
-            (0, None | Some(0)) => (0, u16::MAX),
-            (0, Some(_)) => return Err("a range of ports cannot begin at `0`, which is every port".to_owned()),
-            (_, None | Some(0)) => (first, first),
-            (_, Some(last)) => match u16::try_from(last) {
-                Ok(last) if last >= first => (first, last),
-                _ => return Err(format!("endPort `{last}` is not between `{first}` and 65535")),
-            },
-        };
-        let tcp = matches!(protocol, None | Some(Protocol::Tcp | Protocol::Any));
-        Ok(Self { range, tcp })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(try_from = "WrittenCidrSet")]
-struct CidrSet {
-    cidr: Cidr,
-    except: Vec<Cidr>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WrittenCidrSet {
-    cidr: Option<Cidr>,
-    except: Option<Vec<Cidr>>,
-    cidr_group_ref: Option<IgnoredAny>,
-    cidr_group_selector: Option<IgnoredAny>,
-}
-
-impl TryFrom<WrittenCidrSet> for CidrSet {
-    type Error = String;
-
-    fn try_from(written: WrittenCidrSet) -> Result<Self, String> {
-        for (name, group) in
-            [("cidrGroupRef", written.cidr_group_ref), ("cidrGroupSelector", written.cidr_group_selector)]
-        {
-            if group.is_some() {
-                return Err(format!("`{name}` cannot be enforced: {}", fields::CIDR_GROUPS));
-            }
-        }
-        let cidr = written.cidr.ok_or("the field `cidr` is missing")?;
-        let mut except = written.except.unwrap_or_default();
-        except.sort();
-        except.dedup();
-        match except.iter().find(|inner| !cidr.covers(inner)) {
-            Some(outside) => Err(format!("the exception `{outside}` is not in `{cidr}`")),
-            None => Ok(Self { cidr, except }),
-        }
-    }
-}
-
-/// A peer, or nobody.
-struct NamedEntity(Option<Peer>);
-
-/// Entities that are told by a reserved label alone.
-const RESERVED_ENTITIES: &[&str] = &["host", "remote-node", "kube-apiserver", "ingress", "init", "health", "unmanaged"];
-
-impl<'de> Deserialize<'de> for NamedEntity {
-    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        let entity = match name.as_str() {
-            "all" => Peer::Any,
-            "none" => return Ok(Self(None)),
-            "world" => Peer::Entity(Entity::World),
-            "cluster" => Peer::Entity(Entity::Cluster),
-            other => match RESERVED_ENTITIES.iter().find(|known| **known == other) {
-                Some(known) => Peer::Entity(Entity::Reserved(known)),
-                None => {
-                    let known = crate::node::list_allowed(RESERVED_ENTITIES);
-                    let name = shorten(other);
-                    return Err(de::Error::custom(format!(
-                        "there is no entity `{name}`; {known}, `world`, `cluster`, `all`, `none`"
-                    )));
-                }
-            },
-        };
-        Ok(Self(Some(entity)))
     }
 }

@@ -98,6 +98,7 @@ fn what_cannot_be_enforced_is_refused_by_name() {
         ("ingress: [{toPorts: [{ports: [{port: '9', endPort: 8}]}]}]", "is not between `9` and 65535"),
         ("ingress: [{toPorts: [{ports: [{port: '9', protocol: ICMP}]}]}]", "`ICMP` is not known here"),
         ("ingress: [{toPorts: [{ports: [{port: 9}]}]}]", "put it in quotes"),
+        ("ingressDeny: [{fromRequires: [{}]}]", "requirements cannot be enforced in a deny rule"),
         ("description: nothing", "says nothing"),
         ("ingress: {}", "wanted a list, found a map"),
     ] {

@@ -87,13 +87,11 @@ callbacks! {
     }
 
     fn envoy_dynamic_module_callback_network_filter_inject_read_data(filter: *mut c_void, data: Buf, end: u8) {
-        core(filter).reenter_if_told();
-        core(filter).pass(Direction::Orig, bytes(data), end != 0);
+        core(filter).inject(Direction::Orig, bytes(data), end != 0);
     }
 
     fn envoy_dynamic_module_callback_network_filter_inject_write_data(filter: *mut c_void, data: Buf, end: u8) {
-        core(filter).reenter_if_told();
-        core(filter).pass(Direction::Reply, bytes(data), end != 0);
+        core(filter).inject(Direction::Reply, bytes(data), end != 0);
     }
 
     fn envoy_dynamic_module_callback_network_filter_close_with_details(filter: *mut c_void, how: u32, why: Buf) {

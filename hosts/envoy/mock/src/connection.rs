@@ -108,6 +108,12 @@ impl Connection {
         self
     }
 
+    /// Breaks within the next injection, as when the server cannot be reached.
+    pub fn break_on_injection(&self) -> &Self {
+        self.core.fragile.set(true);
+        self
+    }
+
     /// Shows no buffers any more.
     pub fn hide_buffers(&self) -> &Self {
         self.core.hide_buffers.set(true);

@@ -58,6 +58,8 @@ pub(crate) struct Core {
     pub(crate) metadata: RefCell<BTreeMap<String, String>>,
     /// Hooks are called from within the next injection and the next close.
     pub(crate) reenter: Cell<bool>,
+    /// The connection breaks within the next injection.
+    pub(crate) fragile: Cell<bool>,
     /// Envoy refuses to show its buffers.
     pub(crate) hide_buffers: Cell<bool>,
     pub(crate) violations: RefCell<Vec<String>>,
@@ -109,6 +111,7 @@ impl Core {
             closed_with: RefCell::default(),
             metadata: RefCell::default(),
             reenter: Cell::new(false),
+            fragile: Cell::new(false),
             hide_buffers: Cell::new(false),
             violations: RefCell::default(),
         })
@@ -156,7 +159,9 @@ impl Core {
         };
         self.inside.set(outside);
         let left = self.buffer(direction).replace(before).concat();
-        if status == CONTINUE {
+        if self.state.get() != State::Open {
+            // What a filter says of a connection that is gone does not matter.
+        } else if status == CONTINUE {
             self.pass(direction, &left, end);
         } else if !left.is_empty() {
             self.violate(format!("{} bytes were left in the buffer", left.len()));
@@ -240,10 +245,9 @@ impl Core {
     pub(crate) fn flush_client(&self) {
         self.client_reads.set(true);
         self.unread.set(0);
+        self.tell_watermark();
         if self.state.get() == State::Closing {
             self.closed(LOCAL_CLOSE);
-        } else {
-            self.tell_watermark();
         }
     }
 
@@ -301,6 +305,15 @@ impl Core {
             if !moved {
                 return;
             }
+        }
+    }
+
+    /// Sends bytes on past our hooks, as the module asks.
+    pub(crate) fn inject(&self, direction: Direction, bytes: &[u8], end: bool) {
+        self.reenter_if_told();
+        self.pass(direction, bytes, end);
+        if self.fragile.replace(false) {
+            self.closed(LOCAL_CLOSE);
         }
     }
 

@@ -15,7 +15,7 @@ portcullis_envoy::export!(protocols![Chat]);
 /// A request is a line, its verb the first word. Policy says which verbs pass; `no\n` answers those that do not.
 ///
 /// Of those that pass: `ask` is answered with a line, `put` is not; `size N` is followed by N bytes that pass ahead; `wait`
-/// is judged by a job; `panic` panics, `bomb` does when the connection closes; `bad` is malformed. `say N` is not for the
+/// is judged by a job; `panic` panics, `bomb` does when the connection closes; `bad` is malformed; what comes after `last` is, even nothing. `say N` is not for the
 /// server: N bytes are the answer.
 pub(crate) struct Chat;
 
@@ -34,6 +34,7 @@ impl Protocol for Chat {
 pub(crate) struct Talk {
     owed: usize,
     bomb: bool,
+    last: bool,
     job: Option<Pending<()>>,
 }
 
@@ -42,7 +43,7 @@ impl Parser for Talk {
 
     fn on_data<'c>(&mut self, cx: &mut Context<'c, RuleList<Rule>>, input: Input<'_>) -> OnData<'c> {
         if input.is_empty() {
-            return Ok(Verdict::Nop);
+            return if self.last { Err(ParseError::new("told to be the last")) } else { Ok(Verdict::Nop) };
         }
         let Some(end) = input.find_lf() else { return Ok(Verdict::More(1)) };
         let line = &input[..end];
@@ -70,6 +71,7 @@ impl Parser for Talk {
             },
             b"panic" => panic!("told to"),
             b"bomb" => self.bomb = true,
+            b"last" => self.last = true,
             b"bad" => return Err(ParseError::new("told to be bad").reply(&b"bad\n"[..])),
             b"say" => {
                 cx.inject_reply(&vec![b'x'; { number }() as usize]);
@@ -151,7 +153,7 @@ pub(crate) fn policy(verbs: &[&str]) -> String {
 
 /// A listener's configuration; `changes` replace or add fields.
 pub(crate) fn config(changes: Value) -> String {
-    let verbs = ["ask", "put", "size", "wait", "panic", "bomb"];
+    let verbs = ["ask", "put", "size", "wait", "panic", "bomb", "last"];
     let mut config = json!({
         "protocol": "chat",
         "policy": {"inline": policy(&verbs)},

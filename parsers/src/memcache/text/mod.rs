@@ -20,7 +20,7 @@ use super::turns::{Turn, Turns};
 /// The state of a connection that speaks text.
 #[derive(Debug)]
 pub(super) struct Text {
-    turns: Turns<Shape>,
+    turns: Turns<Shape, &'static [u8]>,
     mode: Mode,
     /// Whether the server knows meta commands.
     meta: bool,
@@ -108,7 +108,7 @@ impl Text {
     fn judge<'c>(&mut self, cx: &mut Context<'c, Rules>, line_len: usize, line: &Line<'_>) -> OnData<'c> {
         let frame_len = to_u64(line_len).saturating_add(line.block);
         if self.turns.ends_unsure() && !line.is_meta() {
-            return Ok(self.ask(cx, b"", frame_len));
+            return Ok(self.ask(cx, None, frame_len));
         }
         let Ok(grant) = cx.admit(frame_len, &line.request) else {
             let answer = if line.answer == Expect::Nothing { b"" } else { DENIED };
@@ -149,7 +149,7 @@ impl Text {
         }
         if self.turns.ends_unsure() {
             self.drop_next = frame_len;
-            return self.ask(cx, answer, frame_len);
+            return self.ask(cx, Some(answer), frame_len);
         }
         if self.turns.is_empty() {
             cx.inject_reply(answer);
@@ -160,7 +160,12 @@ impl Text {
     }
 
     /// Asks the server for a sign that it has said all it has to say of quiet commands; the client gets `answer` instead.
-    fn ask<'c>(&mut self, cx: &mut Context<'c, Rules>, answer: &'static [u8], frame_len: u64) -> Verdict<'c> {
+    fn ask<'c>(
+        &mut self,
+        cx: &mut Context<'c, Rules>,
+        answer: Option<&'static [u8]>,
+        frame_len: u64,
+    ) -> Verdict<'c> {
         let grant = cx.unjudged(frame_len, "a question that changes nothing, in front of the frame");
         cx.inject_request(grant, NOOP);
         self.turns.push(Turn::Barrier(answer));
@@ -174,7 +179,7 @@ impl Text {
         answer: &'static [u8],
     ) -> OnData<'c> {
         if self.turns.ends_unsure() {
-            return Ok(self.ask(cx, b"", 1));
+            return Ok(self.ask(cx, None, 1));
         }
         self.mode = Mode::Closing;
         Err(ParseError::new(why).reply(answer))

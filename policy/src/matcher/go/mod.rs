@@ -226,7 +226,10 @@ impl<'p> Parser<'p> {
                     return Ok(());
                 }
                 _ => {
-                    return Err(format!("invalid or unsupported Perl syntax: `{}`", start.get(..next).unwrap_or(start)));
+                    return Err(format!(
+                        "invalid or unsupported Perl syntax: `{}`",
+                        start.get(..next).unwrap_or(start)
+                    ));
                 }
             }
             seen = true;

@@ -1,0 +1,172 @@
+#!/usr/bin/env python3
+"""What a request costs Envoy with our filter, against Envoy alone.
+
+    python3 tests/bench/envoy.py [--envoy VERSION] [--rounds N]
+
+Three Envoys with one worker each stand before one memcached: with Portcullis and tcp_proxy, with tcp_proxy alone, and a second one with
+tcp_proxy alone as the control. In each round the same load is played through all three in turn, each time in another order, and the CPU
+time that the process took is divided by the requests. What counts is the ratio within a round, and of all rounds the median; the
+control's ratios say what a difference of nothing looks like on this machine. Takes about two minutes.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import load
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent.parent / "tools"), str(HERE.parent / "e2e")]
+
+import harness  # noqa: E402  (the paths above come first)
+import rig  # noqa: E402
+
+CONNECTIONS = 50
+# How many gets come at once, how many batches of them a round plays through each Envoy, and the ratio that is aimed at.
+LOADS = [(1, 16_000, 1.10), (16, 8_000, 1.30)]
+LABELS = {"app": "memcached"}
+POLICY = {
+    "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "bench"}, "spec": {
+        "endpointSelector": {"matchLabels": LABELS},
+        "ingress": [{"toPorts": [{"ports": [{"port": "11211"}], "rules": {"l7proto": "memcache", "l7": [
+            {"command": "get", "keyPrefix": "bench/"}, {"command": "set", "keyPrefix": "bench/"}, {"command": "version"}]}}]}]}}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--envoy", default="1.40.0", metavar="VERSION", help="the Envoy to measure (default 1.40.0)")
+    parser.add_argument("--rounds", type=int, default=24, metavar="N", help="rounds of each load (default 24)")
+    chosen = parser.parse_args()
+    if not rig.LIBRARY.exists():
+        print(f"envoy.py: `{rig.LIBRARY}` is not there: run `make module` first", file=sys.stderr)
+        return 1
+    try:
+        with tempfile.TemporaryDirectory(prefix="portcullis-bench-") as folder:
+            measure_all(chosen, Path(folder))
+    except rig.RigError as error:
+        print(f"envoy.py: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def measure_all(chosen, folder: Path) -> None:
+    binary = rig.fetch("fetch-envoy", chosen.envoy)
+    server_folder = folder / "memcached"
+    server_folder.mkdir()
+    with rig.Memcached(rig.fetch("fetch-memcached"), server_folder, options=("-t", "1")) as server:
+        with Arm("tcp_proxy", [], binary, folder, server.port) as alone, \
+             Arm("control", [], binary, folder, server.port) as control, \
+             Arm("portcullis", [portcullis(folder)], binary, folder, server.port) as filtered:
+            arms = [filtered, alone, control]
+            print(f"Envoy {chosen.envoy}, --concurrency 1; gets of {len(load.VALUE)} bytes, {CONNECTIONS} connections, "
+                  f"{chosen.rounds} rounds; CPU of the Envoy process\n")
+            print(f"{'at once':>7}  {'us per request':^33}  {'busy':>5}  {'portcullis / tcp_proxy':^27}  {'control / tcp_proxy':^27}")
+            print(f"{'':>7}  {'portcullis':>11}{'tcp_proxy':>11}{'control':>11}  {'':>5}  {'median':>9}{'quartiles':>18}  {'median':>9}{'quartiles':>18}")
+            for pipelined, batches, aim in LOADS:
+                rounds = measure(arms, pipelined, batches, chosen.rounds)
+                report(rounds, pipelined, aim)
+            if filtered.forwarded() < filtered.requests:
+                raise rig.RigError(f"{filtered.forwarded()} of {filtered.requests} requests were judged: this measured something else")
+
+
+def measure(arms: list["Arm"], pipelined: int, batches: int, rounds: int) -> list[list[tuple[float, float]]]:
+    """For each round and arm the microseconds of CPU per request, and how busy Envoy was."""
+    for arm in arms:
+        arm.connect(pipelined)
+        arm.play(batches)
+    measured = []
+    for number in range(rounds):
+        turn = number % len(arms)
+        order = arms[turn:] + arms[:turn]
+        results = {arm.name: arm.play(batches) for arm in (order if number % 2 else reversed(order))}
+        measured.append([results[arm.name] for arm in arms])
+    for arm in arms:
+        arm.hang_up()
+    return measured
+
+
+def report(rounds: list[list[tuple[float, float]]], pipelined: int, aim: float) -> None:
+    costs = [statistics.median(round[arm][0] for round in rounds) for arm in range(3)]
+    busy = statistics.median(round[0][1] for round in rounds)
+    ours, control = ([round[arm][0] / round[1][0] for round in rounds] for arm in (0, 2))
+    (low, median, high), (control_low, control_median, control_high) = quartiles(ours), quartiles(control)
+    print(f"{pipelined:>7}  " + "".join(f"{cost:>11.2f}" for cost in costs) + f"  {busy:>5.0%}"
+          f"  {median:>9.3f}{f'{low:.3f} to {high:.3f}':>18}  {control_median:>9.3f}{f'{control_low:.3f} to {control_high:.3f}':>18}")
+    spread = control_high - control_low
+    print(f"{'':>7}  aim: {aim:.2f} and the control's spread of {spread:.3f}: {'met' if median <= aim + spread else 'MISSED'}", flush=True)
+
+
+def quartiles(values: list[float]) -> tuple[float, float, float]:
+    low, median, high = statistics.quantiles(values, n=4)
+    return low, median, high
+
+
+def portcullis(folder: Path) -> dict:
+    policy = folder / "policy.yaml"
+    policy.write_text(json.dumps(POLICY))
+    return harness.portcullis({
+        "protocol": "memcache", "policy": {"files": [str(policy)]}, "endpoint": {"labels": LABELS}, "direction": "ingress", "port": 11211,
+        "accessLog": {"path": str(folder / "access.jsonl"), "level": "denied"}})
+
+
+class Arm:
+    """One Envoy, and the load in front of it."""
+
+    def __init__(self, name: str, filters: list, binary: Path, folder: Path, upstream_port: int):
+        self.name = name
+        own = folder / name
+        own.mkdir()
+        front = harness.listener("front", [*filters, harness.tcp_proxy()])
+        self.envoy = rig.Envoy(binary, harness.bootstrap([front], upstream_port), own)
+        self.load = None
+        self.requests = 0
+
+    def connect(self, pipelined: int) -> None:
+        port = self.envoy.port_of("front")
+        with harness.Wire(port, "") as wire:
+            wire.ask(load.SET, b"STORED\r\n")
+        command = [sys.executable, HERE / "load.py", str(port), str(CONNECTIONS), str(pipelined)]
+        self.load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.pipelined = pipelined
+
+    def play(self, batches: int) -> tuple[float, float]:
+        """Microseconds of CPU per request, and the part of the time that Envoy was busy."""
+        before = self.cpu_seconds()
+        self.load.stdin.write(f"{batches}\n")
+        self.load.stdin.flush()
+        told = self.load.stdout.readline()
+        if not told:
+            raise rig.RigError(f"the load for `{self.name}` ended, see above")
+        spent = self.cpu_seconds() - before
+        self.requests += batches * self.pipelined
+        return 1e6 * spent / (batches * self.pipelined), spent / float(told)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process so far. Not from `stat`, which counts in hundredths of a second."""
+        tasks = Path(f"/proc/{self.envoy.child.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    def forwarded(self) -> int:
+        return sum(value for name, value in self.envoy.stats().items() if name.endswith(".forwarded.requests"))
+
+    def hang_up(self) -> None:
+        if self.load:
+            self.load.stdin.close()
+            self.load.wait()
+            self.load.stdout.close()
+            self.load = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.hang_up()
+        self.envoy.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
