@@ -1,17 +1,41 @@
 //! Snapshots, the view a connection has of one, and the decision on a request.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::compile::index::{LabelIndex, Subject};
+use crate::identity::Labels;
 use crate::l7::{ErasedRules, L7Decision, RuleId, RuleSet};
 use crate::node::Place;
 
 /// A policy in force: compiled whole, immutable, numbered. The default one knows no policy and denies everything.
-#[derive(Debug, Default)]
+///
+/// Cheap to clone.
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub(crate) generation: u64,
+    /// Whether all denials are only watched.
+    pub(crate) break_glass: bool,
+    content: Arc<Content>,
+}
+
+/// What policies were compiled to.
+#[derive(Debug, Default)]
+pub(crate) struct Content {
+    /// Whether there ever were policies.
+    pub(crate) in_force: bool,
     pub(crate) rules: Vec<RuleInfo>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) subjects: LabelIndex<Subject>,
     pub(crate) default: DefaultVerdict,
+    /// Namespaces of which no good policy was ever read, and a bad one stands in the files.
+    pub(crate) held: BTreeSet<String>,
+}
+
+impl Content {
+    pub(crate) fn is_held(&self, endpoint: &Labels) -> bool {
+        !self.held.is_empty() && endpoint.namespace().is_some_and(|namespace| self.held.contains(namespace))
+    }
 }
 
 /// What becomes of connections of endpoints that no policy selects.
@@ -31,7 +55,7 @@ pub struct RuleInfo {
     pub name: String,
     /// Where it stands.
     pub place: Place,
-    /// Whether it is only watched: what it decides to deny passes, and is logged as such.
+    /// Whether it is only watched: what it denies, or does not admit, passes and is logged as such.
     pub audit: bool,
 }
 
@@ -41,6 +65,8 @@ pub(crate) struct Block {
     pub(crate) rules: ErasedRules,
     /// Whether any rule of the block can deny, so that it must be asked even where the port is open.
     pub(crate) has_deny: bool,
+    /// Whether what it denies is only watched.
+    pub(crate) audit: bool,
 }
 
 /// The part of one snapshot that bears on one connection. To be computed anew when the generation changes.
@@ -50,6 +76,10 @@ pub struct View {
     pub(crate) stance: Stance,
     /// Indexes into the blocks of the snapshot.
     pub(crate) blocks: Vec<u32>,
+    /// The rule without an L7 part that would close the port.
+    pub(crate) watched_deny: Option<RuleId>,
+    /// Whether what nothing admits passes, and is logged.
+    pub(crate) default_watched: bool,
 }
 
 /// What L3 and L4 say before any request is read.
@@ -65,7 +95,8 @@ pub(crate) enum Stance {
 
 impl Default for Stance {
     fn default() -> Self {
-        Self::Closed(Reason::StaleView, None)
+        // Only the view of a snapshot that was never put in force is this one.
+        Self::Closed(Reason::NotInForce, None)
     }
 }
 
@@ -74,7 +105,7 @@ impl Default for Stance {
 pub enum Outcome {
     /// It passes.
     Allow,
-    /// It would be denied, but what denies it is only watched: it passes.
+    /// It would be denied, but what denies it is only watched (or the glass is broken): it passes.
     Audit,
     /// It is denied.
     Deny,
@@ -93,6 +124,12 @@ pub enum Reason {
     ForeignRules,
     /// The connection's view is of another snapshot: a fault of the host.
     StaleView,
+    /// No policy was ever put in force.
+    NotInForce,
+    /// A policy of the endpoint's namespace cannot be used, and none was in force before.
+    Held,
+    /// A parser refuses it by itself: policy was not asked.
+    Malformed,
 }
 
 impl Reason {
@@ -104,6 +141,9 @@ impl Reason {
             Self::NoPolicy => "no policy restricts the endpoint in this direction",
             Self::ForeignRules => "the rules of this port are for another protocol",
             Self::StaleView => "policy view is stale",
+            Self::NotInForce => "no policy in force",
+            Self::Held => "the policies of the namespace cannot be used",
+            Self::Malformed => "not a request of the protocol",
         }
     }
 }
@@ -120,6 +160,14 @@ pub struct Decision {
 }
 
 impl Snapshot {
+    pub(crate) fn new(content: Content) -> Self {
+        Self { generation: 0, break_glass: false, content: Arc::new(Content { in_force: true, ..content }) }
+    }
+
+    pub(crate) fn content(&self) -> &Content {
+        &self.content
+    }
+
     /// The number of this snapshot: each one put in force has a higher one.
     pub const fn generation(&self) -> u64 {
         self.generation
@@ -127,13 +175,14 @@ impl Snapshot {
 
     /// What is known of a rule.
     pub fn rule(&self, id: RuleId) -> Option<&RuleInfo> {
-        self.rules.get(id.index())
+        self.content.rules.get(id.index())
     }
 
     /// Judges a request of a connection that has the given view of this snapshot. Deny beats allow.
     pub fn judge<R: RuleSet>(&self, view: &View, request: &R::Request<'_>) -> Decision {
+        const STALE: Decision = Decision { outcome: Outcome::Deny, rule: None, reason: Reason::StaleView };
         if view.generation != self.generation {
-            return self.deny(Reason::StaleView, None);
+            return STALE;
         }
         let mut allowed = match view.stance {
             Stance::Closed(reason, rule) => return self.deny(reason, rule),
@@ -141,37 +190,47 @@ impl Snapshot {
             Stance::Judged => None,
         };
         let opened = allowed.is_some();
+        let mut watched = view.watched_deny.map(|rule| (Reason::Rule, Some(rule)));
         let mut reason = Reason::NoRule;
         for &index in &view.blocks {
-            let Some(block) = self.blocks.get(index as usize) else {
-                return self.deny(Reason::StaleView, None);
+            let Some(block) = self.content.blocks.get(index as usize) else {
+                return STALE;
             };
             if opened && !block.has_deny {
                 continue;
             }
-            let Some(rules) = block.rules.downcast_ref::<R>() else {
-                if block.has_deny {
-                    // What they forbid cannot be told.
-                    return self.deny(Reason::ForeignRules, None);
+            let denial = match block.rules.downcast_ref::<R>().map(|rules| rules.decide(request)) {
+                Some(L7Decision::Deny(rule)) => (Reason::Rule, Some(rule)),
+                // What they forbid cannot be told.
+                None if block.has_deny => (Reason::ForeignRules, None),
+                None => {
+                    reason = Reason::ForeignRules;
+                    continue;
                 }
-                reason = Reason::ForeignRules;
-                continue;
+                Some(L7Decision::Allow(rule)) => {
+                    allowed = allowed.or(Some((Reason::Rule, Some(rule))));
+                    continue;
+                }
+                Some(L7Decision::NoMatch) => continue,
             };
-            match rules.decide(request) {
-                L7Decision::Deny(rule) => return self.deny(Reason::Rule, Some(rule)),
-                L7Decision::Allow(rule) if allowed.is_none() => allowed = Some((Reason::Rule, Some(rule))),
-                L7Decision::Allow(_) | L7Decision::NoMatch => {}
+            if !block.audit {
+                return self.deny(denial.0, denial.1);
             }
+            watched = watched.or(Some(denial));
         }
-        match allowed {
-            Some((reason, rule)) => Decision { outcome: Outcome::Allow, rule, reason },
-            None => self.deny(reason, None),
+        match (allowed, watched) {
+            (Some((reason, rule)), None) => Decision { outcome: Outcome::Allow, rule, reason },
+            // Without the rule that is only watched it would be denied all the same.
+            (None, _) if !view.default_watched => self.deny(reason, None),
+            (_, watched) => {
+                let (reason, rule) = watched.unwrap_or((reason, None));
+                Decision { outcome: Outcome::Audit, rule, reason }
+            }
         }
     }
 
     fn deny(&self, reason: Reason, rule: Option<RuleId>) -> Decision {
-        let audit = rule.and_then(|id| self.rule(id)).is_some_and(|info| info.audit);
-        let outcome = if audit { Outcome::Audit } else { Outcome::Deny };
+        let outcome = if self.break_glass { Outcome::Audit } else { Outcome::Deny };
         Decision { outcome, rule, reason }
     }
 }
@@ -201,12 +260,12 @@ mod tests {
         let items: Vec<_> = items.collect();
         let rules = TypedCompiler::<RuleList<T>>::new().compile(&items, Dialect::Strict);
         let has_deny = effects.contains(&Effect::Deny);
-        Block { rules: rules.unwrap_or_else(|error| unreachable!("{error}")), has_deny }
+        Block { rules: rules.unwrap_or_else(|error| unreachable!("{error}")), has_deny, audit: false }
     }
 
     fn judge(stance: Stance, blocks: Vec<Block>, key: &str) -> (Outcome, Reason, Option<RuleId>) {
-        let view = View { generation: 0, stance, blocks: (0..).take(blocks.len()).collect() };
-        let snapshot = Snapshot { blocks, ..Snapshot::default() };
+        let view = View { stance, blocks: (0..).take(blocks.len()).collect(), ..View::default() };
+        let snapshot = Snapshot::new(Content { blocks, ..Content::default() });
         let Decision { outcome, rule, reason } =
             snapshot.judge::<RuleList<Kv>>(&view, &KvRequest { command: "get", key });
         (outcome, reason, rule)
@@ -232,8 +291,9 @@ mod tests {
 
     #[test]
     fn a_view_of_another_snapshot_denies() {
-        let mut snapshot = Snapshot { blocks: vec![block::<Kv>(&[Effect::Allow])], ..Snapshot::default() };
-        let view = View { generation: 0, stance: Stance::Judged, blocks: vec![0] };
+        let blocks = vec![block::<Kv>(&[Effect::Allow])];
+        let mut snapshot = Snapshot::new(Content { blocks, ..Content::default() });
+        let view = View { stance: Stance::Judged, blocks: vec![0], ..View::default() };
         let request = KvRequest { command: "get", key: "x" };
         assert_eq!(snapshot.judge::<RuleList<Kv>>(&view, &request).outcome, Outcome::Allow);
         snapshot.generation = 1;

@@ -59,6 +59,7 @@ pub mod matcher;
 mod node;
 mod problems;
 mod reload;
+pub mod schema;
 mod spec;
 mod store;
 #[cfg(test)]
@@ -66,7 +67,7 @@ mod testing;
 
 pub use compile::{CompileOptions, Compiled, Source};
 pub use decide::{Decision, DefaultVerdict, Outcome, Reason, RuleInfo, Snapshot, View};
-pub use identity::{Flow, Identities, Identity, KnownBy, Label, LabelError, Labels, Traffic};
+pub use identity::{Certificate, Flow, Identities, Identity, KnownBy, Label, LabelError, Labels, Traffic};
 pub use l7::{
     CompileError, Describe, Dialect, Effect, ErasedRules, Fields, L7Decision, Located, Mismatch, Protocols,
     RuleCompiler, RuleError, RuleId, RuleSet, TypedCompiler,

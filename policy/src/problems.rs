@@ -71,6 +71,16 @@ impl Problems {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.errors.is_empty()
+    }
+
+    /// Adds the errors of another part.
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.omitted = self.omitted.saturating_add(other.omitted);
+        other.errors.into_iter().for_each(|error| self.add(error));
+    }
+
     pub(crate) fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
     }

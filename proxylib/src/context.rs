@@ -132,8 +132,8 @@ impl<'c, R: RuleSet> Context<'c, R> {
         self.call.inject.to_client.extend_from_slice(bytes);
     }
 
-    /// Adds bytes to what is injected towards the server, in the place of the frame that the grant is for. That frame
-    /// must then be dropped.
+    /// Adds bytes to what is injected towards the server, in the place of the frame that the grant is for or in front of it.
+    /// The frame itself still needs its verdict: dropped, if these bytes are in its place.
     pub fn inject_request(&mut self, grant: Grant<'c>, bytes: &[u8]) {
         if grant.offset() != self.call.position {
             self.call.inject.misused = true;

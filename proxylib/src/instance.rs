@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_policy::PolicyStore;
+use serde::Deserialize;
 
 use crate::connection::Connection;
 use crate::jobs::Executor;
@@ -19,12 +20,26 @@ pub struct Instance {
     pub policy: Arc<PolicyStore>,
     /// The access log.
     pub log: Log,
+    /// What becomes of a connection whose bytes cannot be framed.
+    pub on_parse_error: OnParseError,
     /// The bounds of each connection.
     pub limits: Limits,
     /// The bytes that all connections of the process may hold together.
     pub budget: Arc<Budget>,
     /// Threads for long judgements, where the host has them and can wake a connection.
     pub executor: Option<Arc<dyn Executor>>,
+}
+
+/// What becomes of a connection whose bytes are not what the protocol allows.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum OnParseError {
+    /// It closes.
+    #[default]
+    Close,
+    /// It is logged once, and nothing on it is judged from there on. For trying out a policy: whoever sends such bytes
+    /// passes by it.
+    Passthrough,
 }
 
 /// The protocol's own veto: the connection must be closed.

@@ -37,7 +37,7 @@ pub use connection::{Connection, Fault, FaultKind, MAX_OPS, Op, Ops};
 pub use context::{Context, Denied};
 pub use datapath::{Datapath, Effects};
 pub use input::{Input, Reader};
-pub use instance::{Instance, Refused};
+pub use instance::{Instance, OnParseError, Refused};
 pub use jobs::{Executor, Job, Lost, Pending, Wake};
 pub use limits::{Budget, Limits, Time};
 pub use log::{AccessLog, Entry, Level, Log, MAX_ENTRY, Sink, Status, Target, write_json};

@@ -91,13 +91,19 @@ class Soak(unittest.TestCase):
         stand = self.enterContext(Stand("soak-reload", [policy], log_level="denied", envoy_options=("--concurrency", "2")))
         count = 0
 
+        def generation() -> int:
+            return stand.envoy.stats()["portcullis.memcache.policy_generation"]
+
         def rewrite():
+            # A file that is still changing is not read: the next change waits until the last one is in force.
             nonlocal count
+            if generation() <= count:
+                return
             count += 1
             policy.write_text(f"# {count}\n" + FLEET.read_text())
             write_json(stand.identities, {"identities": [*harness.IDENTITIES["identities"], {"address": f"10.0.0.{count % 250}", "labels": {}}]})
         first = 0
-        while stand.envoy.stats()["portcullis.memcache.policy_generation"] < 4:
+        while generation() < 4:
             play(self, stand.port, first, rewrite)
             first += CLIENTS
 

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use portcullis_proxylib::Registry;
+use portcullis_proxylib::{OnParseError, Registry};
 use portcullis_proxylib::testing::{CoreHost, Cut, Host, Observed, Scenario, Step};
 use serde_json::{Value, json};
 
@@ -257,6 +257,7 @@ fn listener(scenario: &Scenario, number: usize, module: &Path, folder: &Path) ->
         "port": scenario.port,
         "identities": identities,
         "limits": limits,
+        "onParseError": if scenario.on_parse_error == OnParseError::Passthrough { "passthrough" } else { "close" },
         "accessLog": {"path": folder.join(format!("{number}.access.jsonl")), "level": "requests"},
     });
     let filter = json!({

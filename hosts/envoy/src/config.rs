@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use portcullis_policy::{DefaultVerdict, Dialect, Labels, Node, NodeError, Place, Traffic, Value};
-use portcullis_proxylib::{Level, Limits};
+use portcullis_proxylib::{Level, Limits, OnParseError};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -29,6 +29,9 @@ pub(crate) struct ListenerConfig {
     pub(crate) identities: Option<PathBuf>,
     #[serde(default)]
     pub(crate) default: Otherwise,
+    /// What becomes of a connection whose bytes cannot be framed.
+    #[serde(default)]
+    pub(crate) on_parse_error: OnParseError,
     #[serde(default)]
     pub(crate) limits: Limits,
     pub(crate) access_log: Option<AccessLogConfig>,

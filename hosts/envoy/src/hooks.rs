@@ -43,9 +43,14 @@ pub unsafe fn config_new(registry: &'static Registry, config: *mut c_void, text:
             return std::ptr::null();
         }
     };
+    for loss in crate::capabilities().losses() {
+        crate::envoy::log(abi::LOG_INFO, &format!("in this Envoy {loss}"));
+    }
     let listener = Arc::new(listener);
     match Housekeeper::start(Arc::clone(&listener), watches) {
-        Ok(housekeeper) => Box::into_raw(Box::new(Configured { _housekeeper: housekeeper, listener })).cast_const().cast(),
+        Ok(housekeeper) => {
+            Box::into_raw(Box::new(Configured { _housekeeper: housekeeper, listener })).cast_const().cast()
+        }
         Err(error) => {
             crate::envoy::log(abi::LOG_ERROR, &format!("no thread for the listener: {error}"));
             std::ptr::null()

@@ -28,11 +28,15 @@ impl Housekeeper {
         let stopped = Arc::clone(&stop);
         let run = move || {
             while !stopped.load(Ordering::Acquire) {
-                guarded((), || (), || {
-                    listener.sweep();
-                    listener.reload(&mut watches);
-                    listener.show(None);
-                });
+                guarded(
+                    (),
+                    || (),
+                    || {
+                        listener.sweep();
+                        listener.reload(&mut watches);
+                        listener.show(None);
+                    },
+                );
                 thread::park_timeout(TICK);
             }
         };

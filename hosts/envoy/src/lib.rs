@@ -19,6 +19,7 @@
 //! | `port` | | the destination port as policies name it; else the one where the connection meant to go |
 //! | `identities` | | a file with the labels of addresses and networks |
 //! | `default` | `deny` | `allow` or `deny`: what becomes of endpoints that no policy selects |
+//! | `onParseError` | `close` | `close` or `passthrough`: what becomes of a connection whose bytes are not what the protocol allows; see [`OnParseError`](portcullis_proxylib::OnParseError) |
 //! | `limits` | | see [`Limits`](portcullis_proxylib::Limits) |
 //! | `accessLog` | off | `{"path": "stderr" or a file, "level": "denied", "requests" or "responses"}` |
 //!
@@ -68,7 +69,6 @@ pub mod capabilities;
 mod config;
 mod envoy;
 mod export;
-mod files;
 mod guard;
 mod handle;
 #[doc(hidden)]
@@ -81,6 +81,9 @@ mod session;
 mod stats;
 mod waker;
 
+#[cfg(panic = "abort")]
+compile_error!("a panic must unwind: one that aborts takes Envoy with it; build with `panic = \"unwind\"`");
+
 pub use abi::Buf;
 pub use portcullis_proxylib::Registry;
 
@@ -88,18 +91,5 @@ use capabilities::Capabilities;
 
 /// What this host can do in the Envoy that it is loaded by.
 pub fn capabilities() -> Capabilities {
-    Capabilities {
-        host: "envoy",
-        can_wake: true,
-        deadlines: true,
-        reply_while_dropping: true,
-        half_close: true,
-        zero_copy: true,
-        back_pressure: true,
-        max_inject: None,
-        catches_panics: cfg!(panic = "unwind"),
-        orderly_close: true,
-        tells_reason: true,
-        idle_metrics: abi::optional().config_metrics.is_some(),
-    }
+    Capabilities { idle_metrics: abi::optional().config_metrics.is_some(), ..Capabilities::all("envoy") }
 }

@@ -3,17 +3,17 @@
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use portcullis_policy::{
-    CompileOptions, Compiled, DefaultVerdict, Identities, Identity, Labels, NodeError, Place, PolicyErrors, PolicyStore,
-    Snapshot, Source, Traffic,
+    Change, CompileOptions, Compiled, DefaultVerdict, Identities, Identity, Labels, NodeError, Place, PolicyErrors,
+    PolicyStore, RuleId, Snapshot, Source, Traffic, Watch,
 };
 use portcullis_proxylib::{ErasedProtocol, Instance, Log, Meta, Registry, Target};
 
 use crate::config::{Endpoint, ListenerConfig};
 use crate::envoy::{Config, Filter};
-use crate::files::Watched;
 use crate::process::{self, SharedLog};
 use crate::stats::{Levels, Stats};
 use crate::waker::Waker;
@@ -37,8 +37,8 @@ pub(crate) struct Listener {
 
 /// Files that are read again when they change.
 pub(crate) struct Watches {
-    policies: Watched,
-    identities: Option<Watched>,
+    policies: Watch,
+    identities: Option<Watch>,
 }
 
 /// Where the policy comes from, and what it is compiled for.
@@ -54,7 +54,11 @@ impl Listener {
     ///
     /// # Errors
     /// All that is wrong with it, one line for each.
-    pub(crate) fn open(registry: &'static Registry, envoy: Config, text: &[u8]) -> Result<(Self, Watches), PolicyErrors> {
+    pub(crate) fn open(
+        registry: &'static Registry,
+        envoy: Config,
+        text: &[u8],
+    ) -> Result<(Self, Watches), PolicyErrors> {
         let config = ListenerConfig::read(text)?;
         let fault = |field: &str, message: String| PolicyErrors::from(ListenerConfig::fault(text, field, message));
         let Some(protocol) = registry.find(&config.protocol) else {
@@ -65,15 +69,19 @@ impl Listener {
         let listen = protocol.listen(&config.protocol_config);
         let listen = listen.map_err(|error| fault("protocolConfig", error.to_string()))?;
 
-        let policies =
-            Policies { registry, protocol, inline: config.policy.inline, default: config.default.into() };
-        let paths = config.policy.files.into_iter().chain(config.policy.directory).collect();
-        let watched = Watched::new(paths);
+        let policies = Policies { registry, protocol, inline: config.policy.inline, default: config.default.into() };
+        let mut watches = Watches {
+            policies: Watch::new(config.policy.files.into_iter().chain(config.policy.directory)),
+            identities: config.identities.map(|path| Watch::new([path])),
+        };
         let policy = Arc::new(PolicyStore::default());
-        policy.store(policies.load(&watched)?);
-
-        let identities = config.identities.map(|path| Watched::new(vec![path]));
-        let known = identities.as_ref().map(load_identities).transpose()?.unwrap_or_default();
+        if let Some(change) = watches.policies.poll(SystemTime::now()) {
+            policy.store(policies.compile(change)?);
+        }
+        let known = match watches.identities.as_mut().and_then(|watch| watch.poll(SystemTime::now())) {
+            Some(change) => load_identities(change)?,
+            None => Identities::default(),
+        };
 
         let log = match &config.access_log {
             Some(log) => Some(process::access_log(Target::named(&log.path)).map_err(|error| {
@@ -89,8 +97,15 @@ impl Listener {
             return Err(fault("protocol", "Envoy does not let its metrics be defined".to_owned()));
         };
         let budget = process::budget(config.limits.held_bytes);
-        let instance =
-            Instance { protocol: listen, policy, log: sink, limits: config.limits, budget, executor: Some(pool::pool()) };
+        let instance = Instance {
+            protocol: listen,
+            policy,
+            log: sink,
+            on_parse_error: config.on_parse_error,
+            limits: config.limits,
+            budget,
+            executor: Some(pool::pool()),
+        };
         let listener = Self {
             instance: Arc::new(instance),
             stats,
@@ -106,7 +121,7 @@ impl Listener {
             log,
             connections: Mutex::default(),
         };
-        Ok((listener, Watches { policies: watched, identities }))
+        Ok((listener, watches))
     }
 
     /// Describes a connection. To be asked once something was read from it or written to it, when the two sides are known.
@@ -143,19 +158,22 @@ impl Listener {
         let now = process::now();
         // Workers that open a connection meanwhile do not wait for us.
         let mut watched = std::mem::take(&mut *self.connections.lock().unwrap_or_else(PoisonError::into_inner));
-        watched.retain(|waker| waker.upgrade().is_some_and(|waker| {
-            waker.check(now);
-            true
-        }));
+        watched.retain(|waker| {
+            waker.upgrade().is_some_and(|waker| {
+                waker.check(now);
+                true
+            })
+        });
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         watched.append(&mut connections);
         *connections = watched;
     }
 
-    /// Reads again what has changed. What cannot be used changes nothing, and is said once.
+    /// Puts in force what has changed in the files. What cannot be used changes nothing, and is said once.
     pub(crate) fn reload(&self, watches: &mut Watches) {
-        if watches.policies.changed() {
-            match self.policies.load(&watches.policies) {
+        let now = SystemTime::now();
+        if let Some(change) = watches.policies.poll(now) {
+            match self.policies.compile(change) {
                 Ok(snapshot) => {
                     let generation = self.instance.policy.store(snapshot);
                     self.stats.note_reload();
@@ -164,11 +182,13 @@ impl Listener {
                 Err(errors) => self.keep("policy", &errors),
             }
         }
-        if let Some(watched) = &mut watches.identities
-            && watched.changed()
-        {
-            match load_identities(watched) {
-                Ok(identities) => self.identities.store(Arc::new(identities)),
+        if let Some(change) = watches.identities.as_mut().and_then(|watch| watch.poll(now)) {
+            match load_identities(change) {
+                Ok(identities) => {
+                    let count = identities.len();
+                    self.identities.store(Arc::new(identities));
+                    envoy::log(abi::LOG_INFO, &format!("the labels of {count} addresses and networks are in force"));
+                }
                 Err(errors) => self.keep("identities", &errors),
             }
         }
@@ -195,21 +215,26 @@ impl Listener {
 }
 
 impl Policies {
-    fn load(&self, watched: &Watched) -> Result<Snapshot, PolicyErrors> {
-        let mut sources = Source::load(watched.paths())?;
+    fn compile(&self, change: Change) -> Result<Snapshot, PolicyErrors> {
+        let mut sources = change.sources?;
         sources.extend(self.inline.as_ref().map(|text| Source::new("filter_config policy.inline", text.as_bytes())));
         let options = CompileOptions { default: self.default, l7proto: Some(self.protocol.name()) };
         let Compiled { snapshot, warnings, .. } = Snapshot::compile(&sources, self.registry, &options)?;
         for warning in warnings {
             envoy::log(abi::LOG_WARN, &one_line(warning));
         }
+        if snapshot.rule(RuleId::nth(0)).is_none() {
+            envoy::log(
+                abi::LOG_WARN,
+                "no policy has a rule: whom one selects may do nothing, for others `default` decides",
+            );
+        }
         Ok(snapshot)
     }
 }
 
-fn load_identities(watched: &Watched) -> Result<Identities, PolicyErrors> {
-    let sources = Source::load(watched.paths())?;
-    match &sources[..] {
+fn load_identities(change: Change) -> Result<Identities, PolicyErrors> {
+    match &change.sources?[..] {
         [source] => Identities::load(&source.name, &source.text),
         _ => Err(NodeError::new(&Place::whole("identities"), "", "wanted one file, not a directory").into()),
     }

@@ -51,9 +51,14 @@ enum Phase {
     New,
     Open(Box<Datapath>),
     /// Nothing passes any more. The connection closes when the server has ended, or at that time.
-    Lingering { why: FaultKind, until: Time },
+    Lingering {
+        why: FaultKind,
+        until: Time,
+    },
     /// Nothing passes any more. Envoy closes the connection when the client has read what is left for it.
-    Closing { until: Time },
+    Closing {
+        until: Time,
+    },
     Closed,
 }
 

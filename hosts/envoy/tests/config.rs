@@ -128,9 +128,11 @@ fn a_changed_policy_reaches_open_connections_and_a_broken_one_changes_nothing() 
 fn identities_count_anew_for_new_connections() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("identities.yaml");
-    let known = |labels: &str| fs::write(&file, format!("identities:\n- cidr: 10.77.0.0/16\n  labels: {labels}\n")).unwrap();
+    let known =
+        |labels: &str| fs::write(&file, format!("identities:\n- cidr: 10.77.0.0/16\n  labels: {labels}\n")).unwrap();
     known("{role: stranger}");
-    let policy = policy(&["ask"]).replace("\"toPorts\"", "\"fromEndpoints\":[{\"matchLabels\":{\"role\":\"friend\"}}],\"toPorts\"");
+    let policy = policy(&["ask"])
+        .replace("\"toPorts\"", "\"fromEndpoints\":[{\"matchLabels\":{\"role\":\"friend\"}}],\"toPorts\"");
     let listener = Listener::open(&config(json!({"policy": {"inline": policy}, "identities": file}))).unwrap();
     let open = listener.connect();
     assert!(!passes(&open, b"ask\n"));
@@ -146,12 +148,33 @@ fn identities_count_anew_for_new_connections() {
 }
 
 #[test]
+fn a_file_that_is_written_anew_with_the_same_text_is_no_new_policy() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, identities) = (folder.path().join("policy.yaml"), folder.path().join("identities"));
+    let friends =
+        policy(&["ask"]).replace("\"toPorts\"", "\"fromEndpoints\":[{\"matchLabels\":{\"a\":\"b\"}}],\"toPorts\"");
+    fs::write(&file, &friends).unwrap();
+    fs::write(&identities, "identities: []\n").unwrap();
+    let changes = json!({"policy": {"files": [file]}, "identities": identities});
+    let listener = Listener::open(&config(changes)).unwrap();
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, &friends).unwrap();
+    // Identities are looked at after policies: once these count, the policy has been looked at, too.
+    fs::write(&identities, "identities:\n- address: 10.77.0.11\n  labels: {a: b}\n").unwrap();
+    wait_until(&listener, b"ask\n", true);
+    listener.connect().finish();
+    assert_eq!(listener.metric("chat.policy_generation"), 1);
+    assert_eq!(listener.metric("chat.policy_reloads"), 0);
+}
+
+#[test]
 fn an_endpoint_that_is_looked_up_has_the_policy_of_its_address() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("identities.yaml");
     // The small Envoy's connections come from 10.77.0.11 and are for 10.77.1.5.
     fs::write(&file, "identities:\n- address: 10.77.1.5\n  labels: {app: chat}\n").unwrap();
-    let selected = |label: &str| policy(&["ask"]).replace("{}", &format!("{{\"matchLabels\":{{\"app\":\"{label}\"}}}}"));
+    let selected =
+        |label: &str| policy(&["ask"]).replace("{}", &format!("{{\"matchLabels\":{{\"app\":\"{label}\"}}}}"));
     for (label, expected) in [("chat", true), ("other", false)] {
         let changes = json!({"policy": {"inline": selected(label)}, "identities": file, "endpoint": "lookup"});
         let listener = Listener::open(&config(changes)).unwrap();

@@ -10,7 +10,7 @@ use serde_json::json;
 fn asks_for_the_version_of_the_abi() {
     // The mock has none of the callbacks that came after 1.38.
     assert_eq!(Listener::version(), "v0.1.0");
-    assert!(!portcullis_envoy::capabilities().idle_metrics);
+    assert_eq!(portcullis_envoy::capabilities().losses().count(), 1);
 }
 
 #[test]
@@ -343,6 +343,22 @@ fn a_connection_that_is_gone_is_left_alone() {
     connection.stop_client_reading(10).client(b"say 100\nwait 1\n").hang_up().let_client_read();
     connection.finish();
     assert_eq!(listener.metric("chat.held_bytes"), 0);
+}
+
+#[test]
+fn null_pointers_are_refused() {
+    let (null, nobody) = (std::ptr::null(), std::ptr::null_mut());
+    // SAFETY: null is what these tell from a pointer.
+    unsafe {
+        assert!(common::envoy_dynamic_module_on_network_filter_new(null, nobody).is_null());
+        assert_eq!(common::envoy_dynamic_module_on_network_filter_new_connection(nobody, null), 1);
+        assert_eq!(common::envoy_dynamic_module_on_network_filter_read(nobody, null, 3, 0), 1);
+        assert_eq!(common::envoy_dynamic_module_on_network_filter_write(nobody, null, 0, 1), 1);
+        common::envoy_dynamic_module_on_network_filter_event(nobody, null, 0);
+        common::envoy_dynamic_module_on_network_filter_scheduled(nobody, null, 1);
+        common::envoy_dynamic_module_on_network_filter_destroy(null);
+        common::envoy_dynamic_module_on_network_filter_config_destroy(null);
+    }
 }
 
 #[test]

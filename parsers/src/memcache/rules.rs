@@ -74,7 +74,9 @@ fn add(keys: &mut KeyMatcherBuilder, located: &Located<Rule>, effect: Effect) ->
         KeySpec::Prefix(texts) => {
             texts.iter().try_for_each(|text| keys.add(KeyPattern::Prefix(text.as_bytes()), keyed, *id, effect))
         }
-        KeySpec::Regex(texts) => texts.iter().try_for_each(|text| keys.add(KeyPattern::Regex(text), keyed, *id, effect)),
+        KeySpec::Regex(texts) => {
+            texts.iter().try_for_each(|text| keys.add(KeyPattern::Regex(text), keyed, *id, effect))
+        }
     }
 }
 
@@ -206,7 +208,9 @@ mod tests {
         let rules = [r#"{"command": "get", "keyRegex": "b|cd"}"#];
         let cilium = compile(&rules, Dialect::Cilium).unwrap();
         let strict = compile(&rules, Dialect::Strict).unwrap();
-        for (key, searched, whole) in [("abc", true, false), ("b", true, true), ("cd", true, true), ("bcd", true, false)] {
+        for (key, searched, whole) in
+            [("abc", true, false), ("b", true, true), ("cd", true, true), ("bcd", true, false)]
+        {
             assert_eq!(decide(&cilium, "get", key) == allow(0), searched, "{key}");
             assert_eq!(decide(&strict, "get", key) == allow(0), whole, "{key}");
         }
@@ -235,7 +239,8 @@ mod tests {
             Dialect::Cilium,
         )
         .unwrap();
-        let misses: Vec<_> = rules.explain(&request("get", Keys::One(b"b"))).into_iter().map(|miss| miss.field).collect();
+        let misses: Vec<_> =
+            rules.explain(&request("get", Keys::One(b"b"))).into_iter().map(|miss| miss.field).collect();
         assert_eq!(misses, ["keyExact", "keyPrefix", "keyRegex", "command"]);
         assert_eq!(rules.explain(&request("get", Keys::One(b"a"))).len(), 3);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::identity::{Cidr, CidrMap, Identity, Labels, NAMESPACE_KEY, Traffic};
+use crate::identity::{Cidr, CidrMap, Identity, Labels, NAMESPACE_KEY, PeerName, Traffic};
 use crate::l7::RuleId;
 use crate::spec::selector::Selector;
 use crate::spec::{Entity, Peer, Ports};
@@ -105,11 +105,29 @@ pub(crate) struct SideIndex {
     /// Whether any policy speaks of this direction.
     pub(crate) touched: bool,
     /// Whether what nothing admits is denied.
-    pub(crate) default_deny: bool,
+    pub(crate) default_deny: DefaultDeny,
     /// What peers must fulfil to be allowed by their labels.
     pub(crate) requires: Vec<Selector>,
     exact: HashMap<u16, PeerIndex>,
     ranges: Vec<((u16, u16), PeerIndex)>,
+}
+
+/// What policies say of requests that nothing admits. The strongest word of several counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum DefaultDeny {
+    /// They pass.
+    #[default]
+    Off,
+    /// They pass, and are logged.
+    Watched,
+    /// They are denied.
+    Enforced,
+}
+
+impl DefaultDeny {
+    pub(crate) const fn of(audit: bool) -> Self {
+        if audit { Self::Watched } else { Self::Enforced }
+    }
 }
 
 /// What a group of rules does.
@@ -117,10 +135,14 @@ pub(crate) struct SideIndex {
 pub(crate) enum Target {
     /// Closes the port.
     Deny(RuleId),
+    /// Would close the port.
+    WatchedDeny(RuleId),
     /// Opens the port.
     Open(RuleId),
     /// Leaves it to the rules of a block.
     Judge(u32),
+    /// Lets pass what nothing admits.
+    Watch,
 }
 
 /// A group of rules on its way into the index.
@@ -132,7 +154,7 @@ pub(crate) struct Group {
 }
 
 impl SideIndex {
-    pub(crate) fn new(touched: bool, default_deny: bool, requires: Vec<Selector>, groups: Vec<Group>) -> Self {
+    pub(crate) fn new(touched: bool, default_deny: DefaultDeny, requires: Vec<Selector>, groups: Vec<Group>) -> Self {
         let mut by_range: HashMap<(u16, u16), Vec<(Peer, Target)>> = HashMap::new();
         for group in groups {
             for range in group.ports.ranges() {
@@ -196,6 +218,7 @@ struct PeerIndex {
     endpoints: LabelIndex<Target>,
     networks: CidrMap<Vec<Network>>,
     entities: Vec<(Entity, Target)>,
+    names: HashMap<PeerName, Vec<Target>>,
 }
 
 impl PeerIndex {
@@ -210,6 +233,7 @@ impl PeerIndex {
                     index.networks.entry(cidr, Vec::new).push(Network { except, everywhere, target });
                 }
                 Peer::Entity(entity) => index.entities.push((entity, target)),
+                Peer::Named(name) => index.names.entry(name).or_default().push(target),
             }
         }
         index.endpoints = LabelIndex::new(endpoints);
@@ -219,7 +243,7 @@ impl PeerIndex {
     fn for_each_match(&self, peer: &Remote<'_>, found: &mut impl FnMut(Target)) {
         self.any.iter().for_each(|target| found(*target));
         self.endpoints.for_each_match(peer.labels, |target| {
-            if peer.fit || matches!(target, Target::Deny(_)) {
+            if peer.fit || matches!(target, Target::Deny(_) | Target::WatchedDeny(_)) {
                 found(*target);
             }
         });
@@ -235,6 +259,10 @@ impl PeerIndex {
             if entity.matches(peer.labels) {
                 found(*target);
             }
+        }
+        if let Some(certificate) = peer.identity.certificate().filter(|_| !self.names.is_empty()) {
+            let named = certificate.names().filter_map(|name| self.names.get(&name));
+            named.flatten().for_each(|target| found(*target));
         }
     }
 }

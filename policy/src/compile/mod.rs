@@ -1,6 +1,7 @@
 //! From the texts of policies to a snapshot: all or nothing.
 
 pub(crate) mod index;
+mod isolate;
 #[cfg(test)]
 mod oracle;
 mod source;
@@ -8,16 +9,17 @@ mod source;
 mod tests;
 mod view;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use crate::decide::{Block, DefaultVerdict, RuleInfo, Snapshot};
-use crate::l7::{CompileError, Dialect, Effect, Located, Protocols, RuleId};
+use crate::decide::{Block, Content, DefaultVerdict, RuleInfo, Snapshot};
+use crate::l7::{CompileError, Dialect, Effect, ErasedRules, Located, Protocols, RuleId};
 use crate::node::{Node, NodeError, Place, shorten};
 use crate::problems::{PolicyErrors, Problems, Warning};
 use crate::spec::selector::Selector;
-use crate::spec::{self, L7, Peer, Policy, PortRule, Ports, Rule, Spec};
-use index::{Group, LabelIndex, SideIndex, Subject, Target};
+use crate::spec::{self, Item, L7, Peer, Policy, PortRule, Ports, Rule, Spec};
+use index::{DefaultDeny, Group, LabelIndex, SideIndex, Subject, Target};
 
+pub(crate) use isolate::{Isolated, Isolation};
 pub use source::Source;
 pub(crate) use source::list as list_files;
 
@@ -50,29 +52,48 @@ impl Snapshot {
         options: &CompileOptions<'_>,
     ) -> Result<Compiled, PolicyErrors> {
         let mut problems = Problems::default();
-        let mut policies = Vec::new();
-        for source in sources {
-            for document in problems.note(Node::load(&source.name, &source.text)).unwrap_or_default() {
-                policies.extend(spec::read_policies(&document, &mut problems));
-            }
-        }
-        refuse_duplicates(&policies, &mut problems);
-        let mut compiler = Compiler { protocols, options, problems, rules: Vec::new(), subjects: Subjects::default() };
-        for policy in policies {
-            compiler.add(policy);
-        }
-        compiler.finish()
+        let policies = read_policies(sources, &mut problems);
+        compile_policies(policies, BTreeSet::new(), problems, protocols, options)
     }
 }
 
-fn refuse_duplicates(policies: &[Policy], problems: &mut Problems) {
+fn read_policies(sources: &[Source], problems: &mut Problems) -> Vec<Policy> {
+    let mut policies = Vec::new();
+    for source in sources {
+        for document in problems.note(Node::load(&source.name, &source.text)).unwrap_or_default() {
+            policies.extend(spec::read_policies(&document, problems));
+        }
+    }
+    policies
+}
+
+/// Compiles policies after what was wrong with reading them. In the held namespaces nothing passes.
+fn compile_policies(
+    policies: Vec<Policy>,
+    held: BTreeSet<String>,
+    mut problems: Problems,
+    protocols: &dyn Protocols,
+    options: &CompileOptions<'_>,
+) -> Result<Compiled, PolicyErrors> {
+    find_duplicates(&policies).into_iter().for_each(|(_, error)| problems.add(error));
+    let mut compiler = Compiler { protocols, options, problems, rules: Vec::new(), subjects: Subjects::default() };
+    for policy in policies {
+        compiler.add(policy);
+    }
+    compiler.finish(held)
+}
+
+/// Policies that stand there a second time.
+fn find_duplicates(policies: &[Policy]) -> Vec<(&Policy, NodeError)> {
     let mut seen = HashMap::new();
+    let mut found = Vec::new();
     for policy in policies {
         if let Some(first) = seen.insert(&policy.key, &policy.place) {
             let message = format!("a policy of this name stands at {first} already; rename or remove one");
-            problems.add(NodeError::new(&policy.place, &policy.name, message));
+            found.push((policy, NodeError::new(&policy.place, &policy.name, message)));
         }
     }
+    found
 }
 
 struct Compiler<'a> {
@@ -94,7 +115,7 @@ struct Subjects {
 #[derive(Default)]
 struct Draft {
     touched: bool,
-    default_deny: bool,
+    default_deny: DefaultDeny,
     requires: Vec<Selector>,
     by_key: HashMap<GroupKey, usize>,
     groups: Vec<(GroupKey, DraftGroup)>,
@@ -112,9 +133,18 @@ struct GroupKey {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Does {
-    Deny,
+    Deny {
+        audit: bool,
+    },
     Open,
-    Judge(String, Dialect),
+    /// Rules of a protocol; whether what they deny is only watched.
+    Judge {
+        l7proto: String,
+        dialect: Dialect,
+        audit: bool,
+    },
+    /// Whether requests are denied because no rule admits them is only watched.
+    Watch,
 }
 
 struct DraftGroup {
@@ -132,7 +162,9 @@ impl Compiler<'_> {
             for (draft, side) in [(ingress_draft, ingress), (egress_draft, egress)] {
                 let Some(side) = side else { continue };
                 draft.touched = true;
-                draft.default_deny |= side.default_deny;
+                if side.default_deny {
+                    draft.default_deny = draft.default_deny.max(DefaultDeny::of(side.audit));
+                }
                 for rule in side.rules {
                     draft.add(rule, dialect, rules, problems);
                 }
@@ -140,7 +172,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn finish(mut self) -> Result<Compiled, PolicyErrors> {
+    fn finish(mut self, held: BTreeSet<String>) -> Result<Compiled, PolicyErrors> {
         let mut blocks = Vec::new();
         let mut subjects = Vec::new();
         for (selector, drafts) in std::mem::take(&mut self.subjects.list) {
@@ -150,8 +182,9 @@ impl Compiler<'_> {
         let warnings = self.problems.take_warnings();
         self.problems.finish()?;
         let subjects = LabelIndex::new(subjects);
-        let snapshot = Snapshot { generation: 0, rules: self.rules, blocks, subjects, default: self.options.default };
-        Ok(Compiled { snapshot, warnings })
+        let (rules, default) = (self.rules, self.options.default);
+        let content = Content { rules, blocks, subjects, default, held, ..Content::default() };
+        Ok(Compiled { snapshot: Snapshot::new(content), warnings })
     }
 
     fn finish_side(&mut self, draft: Draft, blocks: &mut Vec<Block>) -> SideIndex {
@@ -159,10 +192,14 @@ impl Compiler<'_> {
         let mut groups = Vec::with_capacity(draft.groups.len());
         for (GroupKey { ports, peers, does }, DraftGroup { rule, items }) in draft.groups {
             let target = match does {
-                Does::Deny => Target::Deny(rule),
+                Does::Deny { audit: false } => Target::Deny(rule),
+                Does::Deny { audit: true } => Target::WatchedDeny(rule),
                 Does::Open => Target::Open(rule),
-                Does::Judge(l7proto, dialect) => {
-                    let Some(block) = self.compile_block(&l7proto, dialect, rule, &items) else { continue };
+                Does::Watch => Target::Watch,
+                Does::Judge { l7proto, dialect, audit } => {
+                    let Some(rules) = self.compile_block(&l7proto, dialect, rule, &items) else { continue };
+                    let has_deny = items.iter().any(|item| item.effect == Effect::Deny);
+                    let block = Block { rules, has_deny, audit };
                     // There are fewer blocks than rules, whose ids have the same type.
                     let index = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
                     blocks.push(block);
@@ -180,7 +217,7 @@ impl Compiler<'_> {
         dialect: Dialect,
         first: RuleId,
         items: &[Located<Node>],
-    ) -> Option<Block> {
+    ) -> Option<ErasedRules> {
         let Some(compiler) = self.protocols.compiler(l7proto) else {
             let names = crate::node::list_allowed(&self.protocols.names());
             self.fault(first, &format!("there is no protocol `{}`; {names}", shorten(l7proto)));
@@ -194,10 +231,7 @@ impl Compiler<'_> {
             self.problems.warn(NodeError::new(&info.place, &info.name, message));
         }
         match compiler.compile(items, dialect) {
-            Ok(rules) => {
-                let has_deny = items.iter().any(|item| item.effect == Effect::Deny);
-                Some(Block { rules, has_deny })
-            }
+            Ok(rules) => Some(rules),
             Err(CompileError::Items(faults)) => {
                 for (id, error) in faults {
                     let path = self.rules.get(id.index()).map(|info| info.name.clone()).unwrap_or_default();
@@ -229,7 +263,7 @@ impl Compiler<'_> {
             }
         }
         for (GroupKey { ports, peers, does }, group) in &draft.groups {
-            if !matches!(does, Does::Judge(..)) || group.items.iter().any(|item| item.effect == Effect::Deny) {
+            if !matches!(does, Does::Judge { .. }) || group.items.iter().any(|item| item.effect == Effect::Deny) {
                 continue;
             }
             let same = open.get(peers.as_slice()).into_iter().chain(open.get([Peer::Any].as_slice())).flatten();
@@ -259,30 +293,25 @@ impl Subjects {
 
 impl Draft {
     fn add(&mut self, rule: Rule, dialect: Dialect, rules: &mut Vec<RuleInfo>, problems: &mut Problems) {
-        let Rule { effect, peers, requires, ports, .. } = rule;
+        let Rule { effect, audit, peers, requires, ports } = rule;
         self.requires.extend(requires);
         for PortRule { name, place, ports, l7 } in ports {
-            let (does, items) = match l7 {
-                None => {
-                    let id = number(rules, name, place, problems);
-                    let does = if effect == Effect::Deny { Does::Deny } else { Does::Open };
-                    self.add_group(GroupKey { ports, peers: peers.clone(), does }, id, Vec::new());
-                    continue;
-                }
-                Some(l7) => {
-                    self.check_protocol(&ports, &l7, &name, problems);
-                    (Does::Judge(l7.l7proto, dialect), l7.items)
-                }
+            let key = |does| GroupKey { ports: ports.clone(), peers: peers.clone(), does };
+            let Some(l7) = l7 else {
+                let audit = audit && effect == Effect::Deny;
+                let id = number(rules, RuleInfo { name, place, audit }, problems);
+                let does = if effect == Effect::Deny { Does::Deny { audit } } else { Does::Open };
+                self.add_group(key(does), id, Vec::new());
+                continue;
             };
-            let items: Vec<_> = items
-                .into_iter()
-                .map(|item| {
-                    let id = number(rules, item.name, item.node.place.clone(), problems);
-                    Located { id, effect: item.effect, rule: item.node }
-                })
-                .collect();
-            if let Some(first) = items.first().map(|item| item.id) {
-                self.add_group(GroupKey { ports, peers: peers.clone(), does }, first, items);
+            self.check_protocol(&ports, &l7, &name, problems);
+            for Item { effect, audit, name, node } in l7.items {
+                let id = number(rules, RuleInfo { name, place: node.place.clone(), audit }, problems);
+                if audit && effect == Effect::Allow {
+                    self.add_group(key(Does::Watch), id, Vec::new());
+                }
+                let does = Does::Judge { l7proto: l7.l7proto.clone(), dialect, audit };
+                self.add_group(key(does), id, vec![Located { id, effect, rule: node }]);
             }
         }
     }
@@ -317,13 +346,14 @@ impl Draft {
     }
 }
 
-fn number(rules: &mut Vec<RuleInfo>, name: String, place: Place, problems: &mut Problems) -> RuleId {
+fn number(rules: &mut Vec<RuleInfo>, info: RuleInfo, problems: &mut Problems) -> RuleId {
     let id = u32::try_from(rules.len()).unwrap_or(u32::MAX);
     if id == MAX_RULES {
-        problems.add(NodeError::new(&place, &name, format!("there are more than {MAX_RULES} rules; merge some")));
+        let message = format!("there are more than {MAX_RULES} rules; merge some");
+        problems.add(NodeError::new(&info.place, &info.name, message));
     }
     if id <= MAX_RULES {
-        rules.push(RuleInfo { name, place, audit: false });
+        rules.push(info);
     }
     RuleId(id.min(MAX_RULES))
 }

@@ -406,7 +406,7 @@ fn lists_documents_and_names() {
     assert_eq!(errors, "1.yaml:1:1: p: a policy of this name stands at 0.yaml:1:1 already; rename or remove one");
     assert!(refusals("apiVersion: v1\nkind: Service\n").contains("is not a policy"));
     assert!(refusals("just text").contains("wanted an object"));
-    assert!(compile(&[""]).snapshot.rules.is_empty());
+    assert!(compile(&[""]).snapshot.content().rules.is_empty());
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The part of a snapshot that bears on one connection.
 
-use super::index::{Remote, SideIndex, Target};
+use super::index::{DefaultDeny, Remote, SideIndex, Target};
 use crate::decide::{DefaultVerdict, Reason, Snapshot, Stance, View};
 use crate::identity::{Flow, Labels, Traffic};
 use crate::l7::RuleId;
@@ -9,17 +9,22 @@ impl Snapshot {
     /// Looks up what bears on a connection. Costs as much as there are rules for its endpoint, port and peer, however
     /// many others there are; to be kept with the connection until the generation changes.
     pub fn view(&self, flow: &Flow<'_>) -> View {
+        let content = self.content();
+        let closed = |reason| View { stance: Stance::Closed(reason, None), ..View::default() };
         let sides = self.sides(flow.endpoint, flow.traffic);
-        let (stance, blocks) = match sides.iter().any(|side| side.default_deny) {
-            true => Self::collect(&sides, flow, Stance::Judged),
+        let view = match sides.iter().map(|side| side.default_deny).max() {
+            _ if !content.in_force => closed(Reason::NotInForce),
+            _ if content.is_held(flow.endpoint) => closed(Reason::Held),
+            Some(DefaultDeny::Enforced) => Self::collect(&sides, flow, Stance::Judged),
+            Some(DefaultDeny::Watched) => View { default_watched: true, ..Self::collect(&sides, flow, Stance::Judged) },
             // A policy that does not turn the default to deny leaves open what it does not deny.
-            false if !sides.is_empty() => Self::collect(&sides, flow, Stance::Open(Reason::NoPolicy, None)),
-            false => match self.default {
-                DefaultVerdict::Deny => (Stance::Closed(Reason::NoPolicy, None), Vec::new()),
-                DefaultVerdict::Allow => (Stance::Open(Reason::NoPolicy, None), Vec::new()),
+            Some(DefaultDeny::Off) => Self::collect(&sides, flow, Stance::Open(Reason::NoPolicy, None)),
+            None => match content.default {
+                DefaultVerdict::Deny => closed(Reason::NoPolicy),
+                DefaultVerdict::Allow => View { stance: Stance::Open(Reason::NoPolicy, None), ..View::default() },
             },
         };
-        View { generation: self.generation, stance, blocks }
+        View { generation: self.generation(), ..view }
     }
 
     /// Whether any policy speaks of an endpoint with these labels: without one, the default verdict holds.
@@ -29,12 +34,12 @@ impl Snapshot {
 
     fn sides(&self, endpoint: &Labels, traffic: Traffic) -> Vec<&SideIndex> {
         let mut sides = Vec::new();
-        self.subjects.for_each_match(endpoint, |subject| sides.push(subject.side(traffic)));
+        self.content().subjects.for_each_match(endpoint, |subject| sides.push(subject.side(traffic)));
         sides.retain(|side| side.touched);
         sides
     }
 
-    fn collect(sides: &[&SideIndex], flow: &Flow<'_>, otherwise: Stance) -> (Stance, Vec<u32>) {
+    fn collect(sides: &[&SideIndex], flow: &Flow<'_>, otherwise: Stance) -> View {
         let world;
         let labels = if flow.remote.labels.is_empty() {
             world = Labels::world();
@@ -45,23 +50,26 @@ impl Snapshot {
         let fit = sides.iter().flat_map(|side| &side.requires).all(|selector| selector.matches(labels));
         let remote = Remote { labels, identity: flow.remote, fit };
 
-        let (mut denied, mut opened, mut blocks): (Option<RuleId>, Option<RuleId>, _) = (None, None, Vec::new());
+        let (mut denied, mut opened): (Option<RuleId>, Option<RuleId>) = (None, None);
+        let mut view = View::default();
         for side in sides {
             // The first rule in the order of the files is the one that is named.
             let first = |known: Option<RuleId>, id: RuleId| Some(known.map_or(id, |known| known.min(id)));
             side.for_each_match(flow.port, &remote, |target| match target {
                 Target::Deny(id) => denied = first(denied, id),
+                Target::WatchedDeny(id) => view.watched_deny = first(view.watched_deny, id),
                 Target::Open(id) => opened = first(opened, id),
-                Target::Judge(block) => blocks.push(block),
+                Target::Judge(block) => view.blocks.push(block),
+                Target::Watch => view.default_watched = true,
             });
         }
-        blocks.sort_unstable();
-        blocks.dedup();
-        let stance = match (denied, opened) {
+        view.blocks.sort_unstable();
+        view.blocks.dedup();
+        view.stance = match (denied, opened) {
             (Some(rule), _) => Stance::Closed(Reason::Rule, Some(rule)),
             (None, Some(rule)) => Stance::Open(Reason::Rule, Some(rule)),
             (None, None) => otherwise,
         };
-        (stance, blocks)
+        view
     }
 }

@@ -1,5 +1,6 @@
 //! Who the two sides of a connection are.
 
+mod certificate;
 mod cidr;
 mod file;
 mod labels;
@@ -7,28 +8,34 @@ mod labels;
 mod tests;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+pub use certificate::Certificate;
+pub(crate) use certificate::PeerName;
 pub(crate) use cidr::{Cidr, CidrMap};
 pub use file::Identities;
 pub(crate) use labels::{DEFAULT_NAMESPACE, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, RESERVED, split_key};
 pub use labels::{Label, LabelError, Labels};
 
-/// How an identity came to be known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+/// How an identity came to be known: the strongest evidence there is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum KnownBy {
     /// Nothing names it: it is `reserved:world`.
     #[default]
     Nothing,
     /// An entry of the identities file for its address or its network.
     Address,
+    /// A certificate that was verified.
+    Tls(Arc<Certificate>),
 }
 
 impl KnownBy {
     /// The word for it in logs.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Nothing => "nothing",
             Self::Address => "address",
+            Self::Tls(_) => "tls",
         }
     }
 }
@@ -40,7 +47,7 @@ pub struct Identity {
     pub labels: Labels,
     /// Its address, where it has one.
     pub address: Option<IpAddr>,
-    /// How the labels came to be known.
+    /// How it came to be known.
     pub known_by: KnownBy,
 }
 
@@ -48,6 +55,20 @@ impl Identity {
     /// A peer of whom nothing is known but the address: `reserved:world`.
     pub fn unknown(address: Option<IpAddr>) -> Self {
         Self { labels: Labels::world(), address, known_by: KnownBy::Nothing }
+    }
+
+    /// The same peer, who has shown a certificate that was verified. Its labels are those of its address still.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Certificate) -> Self {
+        Self { known_by: KnownBy::Tls(Arc::new(certificate)), ..self }
+    }
+
+    /// The verified certificate, where it has shown one.
+    pub fn certificate(&self) -> Option<&Certificate> {
+        match &self.known_by {
+            KnownBy::Tls(certificate) => Some(certificate),
+            KnownBy::Nothing | KnownBy::Address => None,
+        }
     }
 }
 

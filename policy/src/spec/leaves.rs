@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, IgnoredAny};
 
 use super::{Entity, Peer, fields};
-use crate::identity::Cidr;
+use crate::identity::{Cidr, PeerName};
 use crate::node::shorten;
 
 /// A port or a range of ports, and whether TCP is meant, too.
@@ -95,6 +95,41 @@ impl TryFrom<WrittenCidrSet> for CidrSet {
             None => Ok(Self { cidr, except }),
         }
     }
+}
+
+/// A peer by a name in its certificate.
+#[derive(Deserialize)]
+#[serde(try_from = "WrittenPeer")]
+pub(super) struct NamedPeer(pub(super) PeerName);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WrittenPeer {
+    spiffe: Option<String>,
+    dns_name: Option<String>,
+    subject: Option<String>,
+}
+
+impl TryFrom<WrittenPeer> for NamedPeer {
+    type Error = String;
+
+    fn try_from(WrittenPeer { spiffe, dns_name, subject }: WrittenPeer) -> Result<Self, String> {
+        match (spiffe, dns_name, subject) {
+            (Some(id), None, None) => PeerName::spiffe(&id),
+            (None, Some(name), None) => PeerName::dns(&name),
+            (None, None, Some(subject)) => PeerName::subject(&subject),
+            _ => Err("wanted one of `spiffe`, `dnsName`, `subject`; make several items of several names".to_owned()),
+        }
+        .map(Self)
+    }
+}
+
+/// Whether what is denied passes, and is only logged.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Mode {
+    Enforce,
+    Audit,
 }
 
 /// A peer, or nobody.

@@ -1,21 +1,23 @@
 //! Policies as their files have them, checked: what stands here can be enforced.
 
-mod fields;
+mod at;
+pub(crate) mod fields;
 mod leaves;
 mod read;
+mod rules;
 pub(crate) mod selector;
 #[cfg(test)]
 mod tests;
 
-use crate::identity::{Cidr, Labels};
+use crate::identity::{Cidr, Labels, PeerName};
 use crate::l7::{Dialect, Effect};
 use crate::node::{Node, Place};
 use selector::Selector;
 
-pub(crate) use read::read_policies;
+pub(crate) use read::{STRICT_GROUP, STRICT_KIND, STRICT_VERSION, namespaces_of, read_policies};
 
 /// One object.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Policy {
     /// `namespace/name`, or the name alone where the object names no namespace.
     pub(crate) name: String,
@@ -27,7 +29,7 @@ pub(crate) struct Policy {
 }
 
 /// What it says about some endpoints.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spec {
     pub(crate) subject: Selector,
     pub(crate) ingress: Option<Side>,
@@ -35,17 +37,21 @@ pub(crate) struct Spec {
 }
 
 /// One direction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Side {
     /// Whether what no rule admits is denied.
     pub(crate) default_deny: bool,
+    /// Whether that is only watched.
+    pub(crate) audit: bool,
     pub(crate) rules: Vec<Rule>,
 }
 
 /// One rule: whom it speaks of, on which ports.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Rule {
     pub(crate) effect: Effect,
+    /// Whether what it denies, or its L7 part does not admit, is only watched.
+    pub(crate) audit: bool,
     /// Any of them; none at all if it is empty.
     pub(crate) peers: Vec<Peer>,
     /// Conditions on peers that hold for all allow rules for these endpoints.
@@ -55,7 +61,7 @@ pub(crate) struct Rule {
 }
 
 /// Ports, and what requests may pass there.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PortRule {
     pub(crate) name: String,
     pub(crate) place: Place,
@@ -64,7 +70,7 @@ pub(crate) struct PortRule {
 }
 
 /// The L7 part: at least one item.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct L7 {
     pub(crate) l7proto: String,
     /// Where the name of the protocol stands.
@@ -72,9 +78,10 @@ pub(crate) struct L7 {
     pub(crate) items: Vec<Item>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Item {
     pub(crate) effect: Effect,
+    pub(crate) audit: bool,
     pub(crate) name: String,
     pub(crate) node: Node,
 }
@@ -121,6 +128,8 @@ pub(crate) enum Peer {
         everywhere: bool,
     },
     Entity(Entity),
+    /// Who has shown a certificate with this name.
+    Named(PeerName),
 }
 
 /// Peers by what they are, not by their labels. `all` is [`Peer::Any`], and `none` is no peer.

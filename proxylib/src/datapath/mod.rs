@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::connection::{Connection, Fault, FaultKind, Op, Ops};
 use crate::input::Input;
+use crate::instance::OnParseError;
 use crate::jobs::Wake;
 use crate::limits::{MAX_BACKLOG, Time};
 use crate::meta::Meta;
@@ -64,6 +65,8 @@ enum State {
         until: Time,
     },
     Closed(FaultKind),
+    /// Everything passes.
+    Passthrough,
 }
 
 /// What one call of the parser did.
@@ -143,7 +146,7 @@ impl Datapath {
     /// When [`expire`](Self::expire) is due, if at all.
     pub fn deadline(&self) -> Option<Time> {
         match self.state {
-            State::Closed(_) => None,
+            State::Closed(_) | State::Passthrough => None,
             State::Draining { until, .. } => Some(until),
             State::Open => {
                 let since = [&self.orig, &self.reply].into_iter().filter_map(Stream::unfinished_since).min()?;
@@ -185,14 +188,11 @@ impl Datapath {
         let mut idle = 0_u32;
         let mut waited = false;
         loop {
-            let ignored = match self.state {
-                State::Open => false,
-                State::Draining { .. } => direction == Direction::Orig,
-                State::Closed(_) => true,
-            };
-            if ignored {
-                self.stream(direction).discard(feed);
-                break;
+            match self.state {
+                State::Draining { .. } if direction == Direction::Orig => break self.stream(direction).discard(feed),
+                State::Closed(_) => break self.stream(direction).discard(feed),
+                State::Passthrough => break self.stream(direction).release(feed),
+                State::Open | State::Draining { .. } => {}
             }
             self.stream(direction).settle(feed);
             self.flush_injected(direction);
@@ -286,6 +286,15 @@ impl Datapath {
     /// Ends the connection in order: reading stops, replies still owed are delivered, the protocol's own error goes last.
     fn fail(&mut self, direction: Direction, fault: Fault) {
         let Fault { kind, reply } = fault;
+        let passthrough = self.connection.instance().on_parse_error == OnParseError::Passthrough;
+        if passthrough && matches!(kind, FaultKind::Parse | FaultKind::FrameTooLarge) {
+            for direction in [Direction::Orig, Direction::Reply] {
+                self.flush_injected(direction);
+                self.stream(direction).release(&mut Feed::new(&[]));
+            }
+            self.state = State::Passthrough;
+            return;
+        }
         let orderly = direction == Direction::Orig && !matches!(kind, FaultKind::Panic | FaultKind::Contract);
         if orderly && (self.reply.pass > 0 || self.connection.owes_replies()) && !self.reply.ended {
             self.state = State::Draining { kind, last: reply, until: self.now.after(self.timeout()) };
@@ -383,7 +392,7 @@ impl Datapath {
 
     /// Whether the end of a direction is to be sent on now. An unfinished frame before it can never be judged: it is dropped.
     fn end(&mut self, direction: Direction) -> bool {
-        let open = matches!(self.state, State::Open);
+        let open = matches!(self.state, State::Open | State::Passthrough);
         let stream = self.stream(direction);
         if !stream.ended || stream.end_sent || stream.blocked || stream.waiting || !open {
             return false;

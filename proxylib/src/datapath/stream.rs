@@ -184,6 +184,17 @@ impl Stream {
         }
     }
 
+    /// Lets everything undecided pass.
+    pub(super) fn release(&mut self, feed: &mut Feed<'_>) {
+        self.out.add(self.held.get(self.start..).unwrap_or_default());
+        self.forget();
+        while feed.remaining() > 0 {
+            self.out.pass(feed, feed.current().len());
+        }
+        (self.pass, self.drop) = (0, 0);
+        (self.waiting, self.blocked) = (false, false);
+    }
+
     /// Throws away everything undecided.
     pub(super) fn discard(&mut self, feed: &mut Feed<'_>) {
         feed.advance(feed.remaining());

@@ -150,6 +150,7 @@ fn instance(limits: Limits, executor: Option<Arc<dyn Executor>>) -> Arc<Instance
         protocol: crate::parser::ErasedProtocol::listen(&Told, &serde_json::Value::Null).unwrap(),
         policy: Arc::new(PolicyStore::default()),
         log: Log::off("told"),
+        on_parse_error: OnParseError::Close,
         limits,
         budget: Budget::new(limits.held_bytes),
         executor,
@@ -301,6 +302,24 @@ fn an_error_does_not_wait_for_ever_nor_for_a_server_that_is_gone() {
     assert_eq!(orig(&mut gone, "p00e00"), sent("p00", ""));
     let effects = gone.receive(Direction::Reply, &[], true, Time(0));
     assert_eq!((effects.to_client, effects.close), (&b"ERR\n"[..], Some(FaultKind::Parse)));
+}
+
+#[test]
+fn where_the_listener_says_so_an_error_ends_the_judging_and_not_the_connection() {
+    let mut instance = Arc::into_inner(instance(Limits::default(), None)).unwrap();
+    instance.on_parse_error = OnParseError::Passthrough;
+    let instance = Arc::new(instance);
+    let mut datapath = open(&instance);
+    assert_eq!(event(&mut datapath, Direction::Reply, "half a "), sent("", ""));
+    let (server, client, close) = orig(&mut datapath, "p00d00e00 and whatever");
+    assert_eq!((server.as_str(), client.as_str(), close), ("p00e00 and whatever", "half a ", None));
+    assert_eq!(orig(&mut datapath, "d00"), sent("d00", ""));
+    let effects = datapath.receive(Direction::Reply, &[b"reply"], true, Time(0));
+    assert_eq!((effects.passed, effects.end_to_client), (5, true));
+    assert_eq!(datapath.tally().take().errors, 1);
+
+    let (_, _, close) = orig(&mut open(&instance), "P00");
+    assert_eq!(close, Some(FaultKind::Panic), "a panic closes all the same");
 }
 
 #[test]

@@ -61,6 +61,7 @@ impl CoreHost {
             protocol: protocol.listen(&scenario.config).map_err(|error| error.to_string())?,
             policy,
             log: Log::new(protocol.name(), Level::Responses, sink),
+            on_parse_error: scenario.on_parse_error,
             limits: scenario.limits,
             budget: Budget::new(scenario.limits.held_bytes),
             executor: None,

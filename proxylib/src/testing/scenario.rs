@@ -6,6 +6,7 @@ use std::fmt::Write;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::instance::OnParseError;
 use crate::limits::Limits;
 
 /// One connection: policy, bytes each way, and what must come of it.
@@ -33,6 +34,9 @@ pub struct Scenario {
     /// Whether the endpoint opened the connection itself.
     #[serde(default)]
     pub egress: bool,
+    /// What becomes of the connection when its bytes cannot be framed.
+    #[serde(default)]
+    pub on_parse_error: OnParseError,
     /// Bounds other than the defaults.
     #[serde(default)]
     pub limits: Limits,

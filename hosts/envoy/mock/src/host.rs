@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use portcullis_proxylib::OnParseError;
 use portcullis_proxylib::testing::{Cut, Host, Observed, Scenario, Step};
 use serde_json::{Value, json};
 
@@ -70,6 +71,10 @@ fn configure(scenario: &Scenario, folder: &Path, log: &Path) -> Result<String, S
         "endpoint": {"labels": scenario.endpoint},
         "direction": if scenario.egress { "egress" } else { "ingress" },
         "port": scenario.port,
+        "onParseError": match scenario.on_parse_error {
+            OnParseError::Close => "close",
+            OnParseError::Passthrough => "passthrough",
+        },
         "limits": {
             "maxFrameBytes": scenario.limits.max_frame_bytes,
             "frameTimeoutSeconds": scenario.limits.frame_timeout_seconds,

@@ -52,11 +52,7 @@ mod hooks {
             len: usize,
             end: u8,
         ) -> u32;
-        pub(crate) fn envoy_dynamic_module_on_network_filter_event(
-            envoy: *mut c_void,
-            ours: *const c_void,
-            event: u32,
-        );
+        pub(crate) fn envoy_dynamic_module_on_network_filter_event(envoy: *mut c_void, ours: *const c_void, event: u32);
         pub(crate) fn envoy_dynamic_module_on_network_filter_scheduled(
             envoy: *mut c_void,
             ours: *const c_void,

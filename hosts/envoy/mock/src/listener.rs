@@ -63,7 +63,11 @@ impl Listener {
             assert!(!hooks::envoy_dynamic_module_on_program_init().is_null());
             hooks::envoy_dynamic_module_on_network_filter_config_new(envoy, name, text)
         };
-        if module.is_null() { Err("the module refuses the configuration".to_owned()) } else { Ok(Self { metrics, module }) }
+        if module.is_null() {
+            Err("the module refuses the configuration".to_owned())
+        } else {
+            Ok(Self { metrics, module })
+        }
     }
 
     /// The ABI version that the module asks for.

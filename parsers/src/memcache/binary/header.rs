@@ -115,9 +115,7 @@ impl Answer {
         // Every text is shorter than 256 bytes.
         let len = u8::try_from(text.len()).unwrap_or(0);
         let op = self.opcode;
-        let header = [
-            RESPONSE, op, 0, 0, 0, 0, status, code, 0, 0, 0, len, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0,
-        ];
+        let header = [RESPONSE, op, 0, 0, 0, 0, status, code, 0, 0, 0, len, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0];
         (header, text)
     }
 }

@@ -5,7 +5,9 @@ mod header;
 use portcullis_policy::{Describe, Fields};
 use portcullis_proxylib::{Context, Direction, Input, OnData, ParseError, Verdict};
 
-use self::header::{Answer, Answers, Form, HEADER, Header, Op, QUESTION, QUESTION_OPCODE, Refusal, STAT_OPCODE, Status};
+use self::header::{
+    Answer, Answers, Form, HEADER, Header, Op, QUESTION, QUESTION_OPCODE, Refusal, STAT_OPCODE, Status,
+};
 use super::request::{Keys, Request};
 use super::rules::Rules;
 use super::turns::{Turn, Turns};
@@ -132,12 +134,7 @@ impl Binary {
         Verdict::Inject(to_u64(QUESTION.len()))
     }
 
-    fn give_up<'c>(
-        &mut self,
-        cx: &mut Context<'c, Rules>,
-        answer: Option<Answer>,
-        why: &'static str,
-    ) -> OnData<'c> {
+    fn give_up<'c>(&mut self, cx: &mut Context<'c, Rules>, answer: Option<Answer>, why: &'static str) -> OnData<'c> {
         if self.turns.ends_unsure() {
             return Ok(self.ask(cx, None, 1));
         }

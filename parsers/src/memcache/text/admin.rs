@@ -1,8 +1,6 @@
 //! Commands without keys. Their words must be exactly these: the newer parser also takes any beginning of a word for it.
 
-use super::line::{
-    BAD_EXPTIME, BAD_FORMAT, ERROR, Expect, Few, Line, NOREPLY, Refusal, is_i32, unsigned,
-};
+use super::line::{BAD_EXPTIME, BAD_FORMAT, ERROR, Expect, Few, Line, NOREPLY, Refusal, is_i32, unsigned};
 use super::reply::Shape;
 use crate::memcache::commands::Commands;
 use crate::memcache::request::{Keys, Request, Words};
@@ -18,7 +16,7 @@ pub(super) fn parse<'a>(command: &[u8], rest: &[u8]) -> Result<Line<'a>, Refusal
         // All versions ignore what stands behind it, `noreply` too.
         (b"version", _) => reply("version", Commands::VERSION),
         (b"quit", []) => line("quit", Commands::QUIT, Expect::Reply(Shape::Quit)),
-        (b"verbosity", [] ) => Err(Refusal::go_on(ERROR)),
+        (b"verbosity", []) => Err(Refusal::go_on(ERROR)),
         (b"verbosity", [level]) if is_u32(level) => reply("verbosity", Commands::VERBOSITY),
         (b"verbosity", [level, NOREPLY]) if is_u32(level) => line("verbosity", Commands::VERBOSITY, Expect::Nothing),
         (b"verbosity", [_] | [_, NOREPLY]) => Err(Refusal::unless(words.contains(&NOREPLY), BAD_FORMAT)),
@@ -47,7 +45,9 @@ pub(super) fn parse<'a>(command: &[u8], rest: &[u8]) -> Result<Line<'a>, Refusal
         (b"watch", words) if words.iter().all(|topic| WATCH_TOPICS.contains(topic)) => {
             line("watch", Commands::WATCH, Expect::Reply(Shape::Watch))
         }
-        (b"extstore", [setting, value]) if is_name(setting) && is_number(value) => reply("extstore", Commands::EXTSTORE),
+        (b"extstore", [setting, value]) if is_name(setting) && is_number(value) => {
+            reply("extstore", Commands::EXTSTORE)
+        }
         (b"misbehave", []) => reply("misbehave", Commands::MISBEHAVE),
         (b"shutdown", [] | [b"graceful"]) => reply("shutdown", Commands::SHUTDOWN),
         (b"refresh_certs", []) => reply("refresh_certs", Commands::REFRESH_CERTS),
@@ -117,11 +117,31 @@ fn is_name(word: &[u8]) -> bool {
 }
 
 const STATS_TOPICS: &[&[u8]] = &[
-    b"settings", b"items", b"slabs", b"sizes", b"sizes_enable", b"sizes_disable", b"conns", b"extstore", b"reset",
-    b"threads", b"proxy", b"proxyfuncs", b"proxybe",
+    b"settings",
+    b"items",
+    b"slabs",
+    b"sizes",
+    b"sizes_enable",
+    b"sizes_disable",
+    b"conns",
+    b"extstore",
+    b"reset",
+    b"threads",
+    b"proxy",
+    b"proxyfuncs",
+    b"proxybe",
 ];
 
 const WATCH_TOPICS: &[&[u8]] = &[
-    b"fetchers", b"mutations", b"evictions", b"sysevents", b"connevents", b"rawcmds", b"deletions", b"proxyreqs",
-    b"proxyevents", b"proxyuser", b"proxycmds",
+    b"fetchers",
+    b"mutations",
+    b"evictions",
+    b"sysevents",
+    b"connevents",
+    b"rawcmds",
+    b"deletions",
+    b"proxyreqs",
+    b"proxyevents",
+    b"proxyuser",
+    b"proxycmds",
 ];

@@ -104,7 +104,9 @@ impl Flags {
             match flag {
                 b'N' | b'T' | b'R' if !is_i32(argument) => return Err(BAD_TOKEN),
                 b'C' | b'E' if unsigned(argument, 20).is_none() => return Err(BAD_TOKEN),
-                b'F' if unsigned(argument, 10).is_none_or(|flags| flags > u64::from(u32::MAX)) => return Err(BAD_FORMAT),
+                b'F' if unsigned(argument, 10).is_none_or(|flags| flags > u64::from(u32::MAX)) => {
+                    return Err(BAD_FORMAT);
+                }
                 b'J' if unsigned(argument, 20).is_none() => return Err(BAD_INITIAL),
                 b'D' if unsigned(argument, 20).is_none() => return Err(BAD_DELTA),
                 b'O' if word.len() > MAX_OPAQUE => return Err(LONG_OPAQUE),

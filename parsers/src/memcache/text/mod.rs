@@ -160,24 +160,14 @@ impl Text {
     }
 
     /// Asks the server for a sign that it has said all it has to say of quiet commands; the client gets `answer` instead.
-    fn ask<'c>(
-        &mut self,
-        cx: &mut Context<'c, Rules>,
-        answer: Option<&'static [u8]>,
-        frame_len: u64,
-    ) -> Verdict<'c> {
+    fn ask<'c>(&mut self, cx: &mut Context<'c, Rules>, answer: Option<&'static [u8]>, frame_len: u64) -> Verdict<'c> {
         let grant = cx.unjudged(frame_len, "a question that changes nothing, in front of the frame");
         cx.inject_request(grant, NOOP);
         self.turns.push(Turn::Barrier(answer));
         Verdict::Inject(to_u64(NOOP.len()))
     }
 
-    fn give_up<'c>(
-        &mut self,
-        cx: &mut Context<'c, Rules>,
-        why: &'static str,
-        answer: &'static [u8],
-    ) -> OnData<'c> {
+    fn give_up<'c>(&mut self, cx: &mut Context<'c, Rules>, why: &'static str, answer: &'static [u8]) -> OnData<'c> {
         if self.turns.ends_unsure() {
             return Ok(self.ask(cx, None, 1));
         }
@@ -193,7 +183,8 @@ impl Text {
         if input.is_empty() {
             return Ok(Verdict::More(1));
         }
-        let pass = |cx: &mut Context<'c, Rules>, len: u64| Ok(Verdict::Pass(cx.unjudged(len, "replies are not judged")));
+        let pass =
+            |cx: &mut Context<'c, Rules>, len: u64| Ok(Verdict::Pass(cx.unjudged(len, "replies are not judged")));
         if self.mode == Mode::Closing && self.turns.is_empty() {
             return Ok(Verdict::Drop(to_u64(input.len())));
         }

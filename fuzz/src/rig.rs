@@ -1,0 +1,153 @@
+//! Listeners with the policies that the oracles know.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use portcullis_proxylib::testing::{CoreHost, Scenario};
+use portcullis_proxylib::{Datapath, Entry, Instance, Level, Log, Meta, Sink, Status, write_json};
+use serde_json::{Value, json};
+
+use super::counted::REGISTRY;
+
+/// The port of every listener here.
+const PORT: u16 = 4040;
+
+/// What a listener's policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Rules {
+    DenyAll,
+    AllowAll,
+    /// Only to read what begins with `a`.
+    Reads,
+    /// Everything but keys and files that begin with `no`.
+    NotNo,
+}
+
+/// What a listener says of the servers behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Servers {
+    Usual,
+    /// Those that want credentials first.
+    Authenticating,
+    /// Those without meta commands.
+    Old,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Listener {
+    pub(super) protocol: &'static str,
+    pub(super) rules: Rules,
+    pub(super) servers: Servers,
+}
+
+impl Listener {
+    pub(super) fn choose(protocol: &'static str, settings: u8) -> Self {
+        let rules = [Rules::DenyAll, Rules::AllowAll, Rules::Reads, Rules::NotNo][usize::from(settings & 3)];
+        let servers = match (protocol, settings >> 2 & 7) {
+            ("memcache", 6) => Servers::Authenticating,
+            ("memcache", 7) => Servers::Old,
+            _ => Servers::Usual,
+        };
+        Self { protocol, rules, servers }
+    }
+
+    /// A connection, and the log of its listener.
+    pub(super) fn open(self) -> (Datapath, Arc<Instance>, Arc<Records>) {
+        thread_local! {
+            static LISTENERS: RefCell<HashMap<Listener, (Arc<Instance>, Arc<Records>, Meta)>> = RefCell::default();
+        }
+        let known = LISTENERS.with_borrow_mut(|known| known.entry(self).or_insert_with(|| self.make()).clone());
+        let (instance, records, meta) = known;
+        records.take();
+        let connection = instance.open(meta).expect("no protocol refuses a connection");
+        (Datapath::new(connection), instance, records)
+    }
+
+    fn make(self) -> (Arc<Instance>, Arc<Records>, Meta) {
+        let scenario = self.scenario();
+        let mut instance = CoreHost::new(REGISTRY).instance(&scenario, &Arc::default()).expect("the policy compiles");
+        let records = Arc::new(Records::default());
+        let sink: Arc<dyn Sink> = Arc::<Records>::clone(&records);
+        instance.log = Log::new(self.protocol, Level::Responses, sink);
+        (Arc::new(instance), records, scenario.meta().expect("the labels are none"))
+    }
+
+    fn scenario(self) -> Scenario {
+        let strict = self.rules == Rules::NotNo;
+        let kind = if strict { ("portcullis.dev/v1", "L7Policy") } else { ("cilium.io/v2", "CiliumNetworkPolicy") };
+        let mut rules = json!({"l7proto": self.protocol, "l7": self.allowed()});
+        if strict {
+            rules["deny"] = self.denied();
+        }
+        let config = match self.servers {
+            Servers::Usual => Value::Null,
+            Servers::Authenticating => json!({"authentication": true}),
+            Servers::Old => json!({"server": ">=1.4.0"}),
+        };
+        let scenario = json!({
+            "name": "fuzz",
+            "protocol": self.protocol,
+            "config": config,
+            "policy": {
+                "apiVersion": kind.0,
+                "kind": kind.1,
+                "metadata": {"name": "fuzz"},
+                "spec": {
+                    "endpointSelector": {},
+                    "ingress": [{"toPorts": [{"ports": [{"port": PORT.to_string(), "protocol": "TCP"}], "rules": rules}]}],
+                },
+            },
+            "port": PORT,
+            "steps": [],
+            "expect": {},
+        });
+        Scenario::parse(&scenario.to_string()).expect("the scenario is well formed")
+    }
+
+    fn allowed(self) -> Value {
+        match (self.protocol, self.rules) {
+            // Commands that memcached does not have, and a file without a name.
+            ("memcache", Rules::DenyAll) => json!([{"command": "rget"}]),
+            (_, Rules::DenyAll) => json!([{"cmd": "READ", "file": "^$"}]),
+            (_, Rules::AllowAll) => json!([{}]),
+            ("memcache", Rules::Reads) => json!([{"command": "get", "keyPrefix": "a"}]),
+            (_, Rules::Reads) => json!([{"cmd": "READ", "file": "^a"}]),
+            ("memcache", Rules::NotNo) => json!([{"command": MEMCACHE_COMMANDS}]),
+            (_, Rules::NotNo) => json!([{"cmd": "READ"}, {"cmd": "WRITE"}, {"cmd": "HALT"}, {"cmd": "RESET"}]),
+        }
+    }
+
+    fn denied(self) -> Value {
+        match self.protocol {
+            "memcache" => json!([{"command": ["get", "gat", "writeGroup"], "keyPrefix": "no"}]),
+            _ => json!([{"cmd": "READ", "file": "no.*"}, {"cmd": "WRITE", "file": "no.*"}]),
+        }
+    }
+}
+
+const MEMCACHE_COMMANDS: &[&str] = &[
+    "get", "gat", "writeGroup", "noop", "stats", "version", "flush_all", "verbosity", "quit", "slabs", "lru",
+    "lru_crawler", "watch", "cache_memlimit", "misbehave", "shutdown", "refresh_certs", "extstore", "sasl-list-mechs",
+    "sasl-auth", "sasl-step",
+];
+
+/// The access log in memory: requests and replies apart, since only the order within each is the same at every cut.
+#[derive(Debug, Default)]
+pub(super) struct Records(Mutex<[Vec<u8>; 2]>);
+
+impl Records {
+    /// What was written so far: of requests, of replies.
+    pub(super) fn take(&self) -> [Vec<u8>; 2] {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Sink for Records {
+    fn record(&self, entry: &Entry<'_>) {
+        let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let log = &mut logs[usize::from(entry.status == Status::Reply)];
+        write_json(entry, SystemTime::UNIX_EPOCH, log);
+    }
+}

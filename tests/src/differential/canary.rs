@@ -1,0 +1,1 @@
+//! A key that no policy admits: it must neither be told nor changed, whatever is sent.
