@@ -39,22 +39,28 @@ pub const ENTRIES: &[(&str, Entry)] = &[
 
 /// memcached requests, text or whatever their first byte says, and a server that answers them.
 pub fn memcache_text(data: &[u8]) {
-    Script::read(data).iter().for_each(|script| converse("memcache", script));
+    if let Some(script) = Script::read(data) {
+        converse("memcache", &script);
+    }
 }
 
 /// memcached's binary requests, put together from fewer bytes, and a server that answers them.
 pub fn memcache_binary(data: &[u8]) {
-    packets::read(data).iter().for_each(|script| converse("memcache", script));
+    if let Some(script) = packets::read(data) {
+        converse("memcache", &script);
+    }
 }
 
 /// memcached requests, and replies that are as strange as they are.
 pub fn memcache_replies(data: &[u8]) {
-    Script::read(data).iter().for_each(|script| play("memcache", script));
+    if let Some(script) = Script::read(data) {
+        play("memcache", &script);
+    }
 }
 
 /// r2d2, with a server that answers and with one that says anything.
 pub fn r2d2(data: &[u8]) {
-    for script in Script::read(data) {
+    if let Some(script) = Script::read(data) {
         converse("r2d2", &script);
         play("r2d2", &script);
     }

@@ -49,11 +49,6 @@ impl Script {
         let sent = self.steps.iter().filter_map(|step| if let Step::Client(bytes) = step { Some(&bytes[..]) } else { None });
         sent.collect::<Vec<_>>().concat()
     }
-
-    pub(super) fn len(&self) -> usize {
-        let len = |step: &Step| if let Step::Client(bytes) | Step::Server(bytes) = step { bytes.len() } else { 0 };
-        self.steps.iter().map(len).sum()
-    }
 }
 
 fn read_steps(data: &[u8]) -> Vec<Step> {
@@ -112,6 +107,19 @@ fn read_steps(data: &[u8]) -> Vec<Step> {
         }
     }
     close(&mut chunk, of_server, &mut steps);
+    without_afterlife(steps)
+}
+
+/// Who has closed its side sends nothing more.
+fn without_afterlife(mut steps: Vec<Step>) -> Vec<Step> {
+    let (mut client, mut server) = (true, true);
+    steps.retain(|step| match step {
+        Step::Client(_) => client,
+        Step::Server(_) => server,
+        Step::ClientEnd => std::mem::take(&mut client),
+        Step::ServerEnd => std::mem::take(&mut server),
+        Step::ClientFull(_) => true,
+    });
     steps
 }
 

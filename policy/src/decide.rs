@@ -15,7 +15,7 @@ use crate::node::Place;
 pub struct Snapshot {
     pub(crate) generation: u64,
     /// Whether all denials are only watched.
-    pub(crate) break_glass: bool,
+    break_glass: bool,
     content: Arc<Content>,
 }
 
@@ -164,6 +164,11 @@ impl Snapshot {
         Self { generation: 0, break_glass: false, content: Arc::new(Content { in_force: true, ..content }) }
     }
 
+    /// The same, with all denials by policy only watched or not.
+    pub(crate) fn with_glass(self, broken: bool) -> Self {
+        Self { break_glass: broken, ..self }
+    }
+
     pub(crate) fn content(&self) -> &Content {
         &self.content
     }
@@ -171,6 +176,11 @@ impl Snapshot {
     /// The number of this snapshot: each one put in force has a higher one.
     pub const fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether all denials by policy pass, as a break-glass file asks for.
+    pub const fn is_glass_broken(&self) -> bool {
+        self.break_glass
     }
 
     /// What is known of a rule.

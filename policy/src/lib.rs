@@ -75,5 +75,5 @@ pub use l7::{
 pub use list::{ListedRule, RuleList};
 pub use node::{Entry, Node, NodeError, Place, Value};
 pub use problems::{PolicyErrors, Warning};
-pub use reload::{Change, Reload, Reloader, Status, Watch};
+pub use reload::{BreakGlass, Change, Reload, Reloader, Status, Watch};
 pub use store::PolicyStore;

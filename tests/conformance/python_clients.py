@@ -40,7 +40,6 @@ class Pymemcache:
         _, unique = client.gets("open/a")
         did["cas"] = client.cas("open/a", b"swapped", unique)
         did["cas again"] = client.cas("open/a", b"lost", unique)
-        did["gat"] = client.gat("open/a", 100)
         did["touch"] = client.touch("open/a", 100)
         did["delete"] = client.delete("open/a")
         did["delete again"] = client.delete("open/a")
@@ -62,9 +61,9 @@ class Pymemcache:
 
     WORK = {
         "set": True, "add what is there": False, "replace": True, "incr": 15, "decr": 14, "append, prepend": b"<14>", "miss": None,
-        "cas": True, "cas again": False, "gat": b"swapped", "touch": True, "delete": True, "delete again": False,
+        "cas": True, "cas again": False, "touch": True, "delete": True, "delete again": False,
         "without a reply": None, "1 MiB": True, "200 pipelined": True, "10,000 keys": True, "stats": 5201,
-        "stats settings": b"auto-negotiate", "version": "1.6", "flush_all": True, "after flush_all": None,
+        "stats settings": b"auto-negotiate", "version": b"1.6.18", "flush_all": True, "after flush_all": None,
     }
 
     def denied(self) -> dict:
@@ -79,6 +78,12 @@ class Pymemcache:
             "set without a reply": shown(lambda: client.set("secret/a", b"2", noreply=True)),
             "then": shown(lambda: client.get("open/a")),
         }
+
+    # It drops a connection on which it saw an error: one at first, and one after each of five errors.
+    DENIED = {
+        **dict.fromkeys(["get", "get one of two", "set", "incr", "delete"], "MemcacheClientError: b'access denied'"),
+        "set without a reply": "True", "then": "b'1'", "connections": 6,
+    }
 
 
 class Pylibmc:
@@ -131,7 +136,7 @@ class Pylibmc:
     WORK = {
         "set": True, "add what is there": False, "replace": True, "incr": 15, "decr": 14, "append, prepend": b"<mid>", "miss": None,
         "cas": True, "cas again": "False", "touch": True, "delete": True, "delete again": False, "1 MiB": True,
-        "200 pipelined": True, "10,000 keys": True, "stats": "5202", "version": "1.6", "flush_all": True, "after flush_all": None,
+        "200 pipelined": True, "10,000 keys": True, "stats": b"5202", "version": b"1.6.18", "flush_all": True, "after flush_all": None,
     }
 
     def denied(self) -> dict:
@@ -146,9 +151,45 @@ class Pylibmc:
             "then": shown(lambda: client.get("open/a")),
         }
 
+    # For a get it keeps the error to itself.
+    DENIED = {
+        "get": "None", "get one of two": "{}", "set": "ClientError: error 9 from memcached_set: CLIENT ERROR",
+        "incr": "ClientError: 1 keys failed", "delete": "ClientError: error 9 from memcached_delete(secret/a): CLIENT ERROR",
+        "then": "1", "connections": 1,
+    }
+
 
 class PylibmcBinary(Pylibmc):
     BINARY = True
+    # Without waiting, libmemcached's `stat` in binary never ends, whoever answers it.
+    BEHAVIORS = {"tcp_nodelay": True}
+
+    def denied(self) -> dict:
+        """A request at a time, each by a client of its own, and what the client says to an allowed request right after it."""
+        self.client.set("open/a", 1)
+        requests = {
+            "get": lambda client: client.get("secret/a"),
+            "get one of two": lambda client: client.get_multi(["open/a", "secret/a"]),
+            "set": lambda client: client.set("secret/a", b"2"),
+            "incr": lambda client: client.incr("secret/a", 1),
+            "delete": lambda client: client.delete("secret/a"),
+        }
+        did = {}
+        for name, request in requests.items():
+            client = self.client.clone()
+            did[name] = shown(lambda: request(client)), shown(lambda: client.get("open/a"))
+            client.disconnect_all()
+        return did
+
+    # To libmemcached a status that it has no name for means that the server failed, though nobody hung up; it asks it nothing for
+    # two seconds. So it does when memcached itself says `Invalid arguments` or `Non-numeric server-side value`.
+    DOWN = "ServerDown: error 47 from memcached_get(open/a): SERVER HAS FAILED AND IS DISABLED UNTIL TIMED RETRY"
+    DENIED = {
+        "get": ("None", DOWN), "get one of two": ("{'open/a': 1}", DOWN),
+        "set": ("UnknownReadFailure: error 7 from memcached_set: UNKNOWN READ FAILURE", DOWN),
+        "incr": ("UnknownReadFailure: 1 keys failed", DOWN),
+        "delete": ("UnknownReadFailure: error 7 from memcached_delete(secret/a): UNKNOWN READ FAILURE", DOWN), "connections": 6,
+    }
 
 
 class Bmemcached:
@@ -191,7 +232,7 @@ class Bmemcached:
     WORK = {
         "set": True, "add what is there": False, "replace": True, "incr": 15, "decr": 14, "miss": None, "cas": True, "cas again": False,
         "delete": True, "delete again": True, "1 MiB": True, "200 pipelined": True, "10,000 keys": True, "stats": b"5201",
-        "version": b"1.6", "flush_all": True, "after flush_all": None,
+        "version": b"1.6.18", "flush_all": True, "after flush_all": None,
     }
 
     def denied(self) -> dict:
@@ -206,3 +247,9 @@ class Bmemcached:
             "delete": shown(lambda: client.delete("secret/a")),
             "then": shown(lambda: client.get("open/a")),
         }
+
+    DENIED = {
+        **dict.fromkeys(["get", "get one of two", "set", "incr"], "MemcachedException: Code: 8 Message: b'access denied' (code 8)"),
+        "set one of two": "['secret/a']", "delete": "MemcachedException: Code: 8 message: b'access denied' (code 8)",
+        "then": "'1'", "connections": 1,
+    }

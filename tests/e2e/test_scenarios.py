@@ -16,6 +16,9 @@ import harness
 from harness import ROOT, bootstrap, difference, listener, portcullis, read_json_lines, rig, scratch_folder, tcp_proxy, wait_for, write_json
 
 CORPUS = ROOT / "tests" / "scenarios"
+# Members of a scenario that the listener is told, and what its configuration calls them.
+PASSED_ON = {"config": "protocolConfig", "limits": "limits", "onParseError": "onParseError"}
+KNOWN = {"name", "protocol", "policy", "endpoint", "remote", "port", "egress", "steps", "expect", *PASSED_ON}
 CUTS = ["whole", "random-1", "random-2", "bytewise"]
 # Scenarios of more bytes than this are not sent one byte at a time: it shows nothing new, and takes long.
 BYTEWISE_MAX = 4096
@@ -27,6 +30,9 @@ class Scenario:
     def __init__(self, path: Path):
         self.name = str(path.relative_to(CORPUS).with_suffix("")).replace("/", "-")
         self.spec = json.loads(path.read_text())
+        unknown = set(self.spec) - KNOWN
+        if unknown:
+            raise rig.RigError(f"{path}: the player does not know {unknown}")
         self.protocol = self.spec["protocol"]
         self.module = "portcullis_test" if self.protocol.startswith("test.") else "portcullis"
         self.steps = [(kind, read_bytes(given) if given else b"") for step in self.spec["steps"] for kind, given in step.items()]
@@ -46,9 +52,7 @@ class Scenario:
             "direction": "egress" if self.spec.get("egress") else "ingress", "port": self.spec["port"], "identities": str(identities),
             "accessLog": {"path": str(folder / "access.jsonl"), "level": "requests"},
         }
-        for theirs, ours in (("config", "protocolConfig"), ("limits", "limits")):
-            if theirs in self.spec:
-                config[ours] = self.spec[theirs]
+        config |= {ours: self.spec[theirs] for theirs, ours in PASSED_ON.items() if theirs in self.spec}
         return config
 
 

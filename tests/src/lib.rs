@@ -1,7 +1,6 @@
 //! The scenario corpus: connections as data, one folder for each protocol.
 
 pub mod differential;
-pub mod envoy;
 
 use std::fs;
 use std::path::{Path, PathBuf};

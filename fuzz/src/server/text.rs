@@ -93,7 +93,8 @@ fn reply(command: &[u8], rest: &[&[u8]], dice: &mut Dice) -> (Vec<u8>, State) {
         b"mn" => b"MN\r\n".to_vec(),
         b"stats" => dice.pick(&[b"STAT pid 1\r\nSTAT END 2\r\nEND\r\n", b"END\r\n", b"RESET\r\n", b"OK\r\n"]).to_vec(),
         b"version" => b"VERSION 1.6.18\r\n".to_vec(),
-        b"watch" if dice.roll(4) > 0 => return (b"OK\r\nts=1 gid=1 type=item_get\r\n".to_vec(), State::Streams),
+        b"watch" if dice.roll(4) == 0 => b"CLIENT_ERROR watch commands not allowed\r\n".to_vec(),
+        b"watch" => return (b"OK\r\nts=1 gid=1 type=item_get\r\n".to_vec(), State::Streams),
         b"quit" => return (Vec::new(), State::Left),
         b"lru_crawler" if rest.first() == Some(&&b"metadump"[..]) => {
             dice.pick(&[b"key=a exp=-1\r\nEND\r\n", b"OK\r\nkey=b\r\nEND\r\n", b"BUSY currently processing\r\n"]).to_vec()
@@ -105,7 +106,7 @@ fn reply(command: &[u8], rest: &[&[u8]], dice: &mut Dice) -> (Vec<u8>, State) {
             .to_vec(),
         b"incr" | b"decr" => dice.pick(&[b"5\r\n", b"NOT_FOUND\r\n"]).to_vec(),
         b"delete" | b"touch" => dice.pick(&[b"DELETED\r\n", b"NOT_FOUND\r\n", b"TOUCHED\r\n"]).to_vec(),
-        b"verbosity" | b"flush_all" | b"cache_memlimit" | b"slabs" | b"lru" | b"lru_crawler" | b"watch" | b"misbehave"
+        b"verbosity" | b"flush_all" | b"cache_memlimit" | b"slabs" | b"lru" | b"lru_crawler" | b"misbehave"
         | b"shutdown" | b"refresh_certs" | b"extstore" => dice.pick(&[b"OK\r\n", b"ERROR\r\n"]).to_vec(),
         other => panic!("no command of memcached: `{}`", other.escape_ascii()),
     };

@@ -21,7 +21,9 @@ pub(crate) struct Done {
     /// Bytes went on to the server.
     pub(crate) sent: bool,
     /// The server was told that no more will come.
-    pub(crate) ended: bool,
+    pub(crate) told_server_end: bool,
+    /// The client was told so.
+    pub(crate) told_client_end: bool,
     /// There is more to do.
     pub(crate) resume: bool,
     /// The connection is to be closed.
@@ -73,7 +75,8 @@ pub(crate) fn carry_out(handle: &Handle, event: Option<Event>, own: &mut Vec<u8>
     Done {
         status,
         sent: passed || !effects.to_server.is_empty(),
-        ended: effects.end_to_server,
+        told_server_end: effects.end_to_server,
+        told_client_end: effects.end_to_client,
         resume: effects.resume,
         close: effects.close,
     }

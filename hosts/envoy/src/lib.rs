@@ -67,6 +67,7 @@ mod abi;
 mod act;
 pub mod capabilities;
 mod config;
+mod ending;
 mod envoy;
 mod export;
 mod guard;

@@ -24,10 +24,7 @@ pub(crate) struct Listener {
     pub(crate) instance: Arc<Instance>,
     pub(crate) stats: Stats,
     envoy: Config,
-    traffic: Traffic,
     port: Option<u16>,
-    /// The labels of the endpoint, where they are the same for all connections.
-    endpoint: Option<Labels>,
     identities: ArcSwap<Identities>,
     policies: Policies,
     log: Option<Arc<SharedLog>>,
@@ -47,6 +44,9 @@ struct Policies {
     protocol: &'static dyn ErasedProtocol,
     inline: Option<String>,
     default: DefaultVerdict,
+    traffic: Traffic,
+    /// The labels of the endpoint, where they are the same for all connections.
+    endpoint: Option<Labels>,
 }
 
 impl Listener {
@@ -69,7 +69,17 @@ impl Listener {
         let listen = protocol.listen(&config.protocol_config);
         let listen = listen.map_err(|error| fault("protocolConfig", error.to_string()))?;
 
-        let policies = Policies { registry, protocol, inline: config.policy.inline, default: config.default.into() };
+        let policies = Policies {
+            registry,
+            protocol,
+            inline: config.policy.inline,
+            default: config.default.into(),
+            traffic: config.direction.into(),
+            endpoint: match config.endpoint {
+                Endpoint::Lookup => None,
+                Endpoint::Labels(labels) => Some(labels),
+            },
+        };
         let mut watches = Watches {
             policies: Watch::new(config.policy.files.into_iter().chain(config.policy.directory)),
             identities: config.identities.map(|path| Watch::new([path])),
@@ -110,12 +120,7 @@ impl Listener {
             instance: Arc::new(instance),
             stats,
             envoy,
-            traffic: config.direction.into(),
             port: config.port,
-            endpoint: match config.endpoint {
-                Endpoint::Lookup => None,
-                Endpoint::Labels(labels) => Some(labels),
-            },
             identities: ArcSwap::from_pointee(known),
             policies,
             log,
@@ -127,7 +132,7 @@ impl Listener {
     /// Describes a connection. To be asked once something was read from it or written to it, when the two sides are known.
     pub(crate) fn describe(&self, filter: Filter) -> Meta {
         let (source, destination) = (filter.source(), filter.destination());
-        let (own, remote) = match self.traffic {
+        let (own, remote) = match self.policies.traffic {
             Traffic::Ingress => (destination, source),
             Traffic::Egress => (source, destination),
         };
@@ -138,8 +143,8 @@ impl Listener {
         };
         Meta {
             id: filter.connection_id(),
-            traffic: self.traffic,
-            endpoint: self.endpoint.clone().unwrap_or_else(|| identify(own).labels),
+            traffic: self.policies.traffic,
+            endpoint: self.policies.endpoint.clone().unwrap_or_else(|| identify(own).labels),
             remote: identify(remote),
             // No policy speaks of port 0.
             port: self.port.or(destination.map(|address| address.port())).unwrap_or(0),
@@ -223,11 +228,15 @@ impl Policies {
         for warning in warnings {
             envoy::log(abi::LOG_WARN, &one_line(warning));
         }
-        if snapshot.rule(RuleId::nth(0)).is_none() {
-            envoy::log(
-                abi::LOG_WARN,
-                "no policy has a rule: whom one selects may do nothing, for others `default` decides",
-            );
+        let nobody = match &self.endpoint {
+            Some(labels) if !snapshot.selects(labels, self.traffic) => {
+                Some(format!("no policy selects the endpoint `{labels}`"))
+            }
+            None if snapshot.rule(RuleId::nth(0)).is_none() => Some("no policy has a rule".to_owned()),
+            _ => None,
+        };
+        if let Some(nobody) = nobody {
+            envoy::log(abi::LOG_WARN, &format!("{nobody}: `default` decides alone"));
         }
         Ok(snapshot)
     }

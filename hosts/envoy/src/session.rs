@@ -2,23 +2,16 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use portcullis_policy::{Decision, Outcome};
-use portcullis_proxylib::{Datapath, Direction, FaultKind, Time};
+use portcullis_proxylib::{Datapath, Direction};
 
 use crate::abi::STOP;
 use crate::act::{Done, Event, carry_out, copy_front};
+use crate::ending::{Ending, Ends};
 use crate::handle::Handle;
 use crate::process;
 use crate::waker::Call;
-
-/// How long a connection that is to close waits for the server to take what was passed to it before. A server that is not
-/// stuck has done so by then, and a client that misbehaved is not kept for long.
-const LINGER: Duration = Duration::from_secs(2);
-
-/// How long a client may take to read what is left for it. After that it is cut off.
-const FLUSH: Duration = Duration::from_secs(60);
 
 /// Bytes of a worker's scratch space that are kept: what Envoy reads at a time.
 const KEEP_SCRATCH: usize = 128 << 10;
@@ -36,10 +29,7 @@ pub(crate) struct Session {
     told_full: bool,
     /// Reading from the client is stopped, by us.
     reading_stopped: bool,
-    /// What was passed to the server may not have reached it yet.
-    unconfirmed: bool,
-    /// The server was told that no more will come.
-    server_ended: bool,
+    ends: Ends,
     /// The denial that the connection's metadata tell of.
     told: Option<Decision>,
 }
@@ -50,15 +40,7 @@ enum Phase {
     #[default]
     New,
     Open(Box<Datapath>),
-    /// Nothing passes any more. The connection closes when the server has ended, or at that time.
-    Lingering {
-        why: FaultKind,
-        until: Time,
-    },
-    /// Nothing passes any more. Envoy closes the connection when the client has read what is left for it.
-    Closing {
-        until: Time,
-    },
+    Ending(Ending),
     Closed,
 }
 
@@ -68,16 +50,11 @@ impl Session {
         if matches!(self.phase, Phase::New) {
             self.open(handle);
         }
-        if direction == Direction::Reply && (len > 0 || end) {
-            self.unconfirmed = false;
-        }
+        self.ends.hear(direction, len, end);
         let Phase::Open(datapath) = &mut self.phase else {
             handle.filter.drain(direction, len);
-            if let Phase::Lingering { why, .. } = self.phase
-                && direction == Direction::Reply
-                && end
-            {
-                self.close(handle, why.as_str());
+            if let Phase::Ending(ending) = self.phase {
+                self.phase = Phase::Ending(ending.on_data(handle, &mut self.ends, direction, len, end));
             }
             return STOP;
         };
@@ -102,7 +79,7 @@ impl Session {
         // Envoy does not show its buffer: there is nothing to judge, so nothing passes.
         handle.filter.drain(direction, len);
         self.end(handle);
-        self.close(handle, "portcullis_no_buffer");
+        self.phase = Phase::Ending(Ending::close(handle, "portcullis_no_buffer"));
         STOP
     }
 
@@ -121,15 +98,8 @@ impl Session {
                 let done = carry_out(handle, None, &mut Vec::new(), &effects);
                 self.follow_up(handle, done);
             }
-            Phase::Lingering { why, until } if *until <= now => {
-                let why = why.as_str();
-                self.close(handle, why);
-            }
-            Phase::Closing { until } if *until <= now => {
-                self.phase = Phase::Closed;
-                handle.filter.abort("portcullis_timeout");
-            }
-            Phase::New | Phase::Lingering { .. } | Phase::Closing { .. } | Phase::Closed => {}
+            Phase::Ending(ending) => self.phase = Phase::Ending(ending.on_time(handle, &mut self.ends)),
+            Phase::New | Phase::Closed => {}
         }
     }
 
@@ -153,9 +123,13 @@ impl Session {
                 stop |= datapath.requests_wait();
                 datapath.deadline()
             }
-            Phase::Lingering { until, .. } => Some(*until),
             // Envoy counts no further on a connection that it is about to close.
-            Phase::Closing { until } => return handle.set_deadline(Some(*until)),
+            Phase::Ending(ending @ Ending::Flushing { .. }) => return handle.set_deadline(Some(ending.deadline())),
+            Phase::Ending(ending) => {
+                // What is only thrown away may come also while the client does not read.
+                stop = false;
+                Some(ending.deadline())
+            }
             Phase::New | Phase::Closed => None,
         };
         handle.set_deadline(deadline);
@@ -176,36 +150,22 @@ impl Session {
                 }
                 self.phase = Phase::Open(datapath);
             }
-            Err(_refused) => self.close(handle, "portcullis_refused"),
+            Err(_refused) => self.phase = Phase::Ending(Ending::close(handle, "portcullis_refused")),
         }
     }
 
     /// Counts what an event did, and closes the connection if that is what it came to.
     fn follow_up(&mut self, handle: &Handle, done: Done) {
-        self.unconfirmed |= done.sent;
-        self.server_ended |= done.ended;
+        self.ends.note(done);
         self.report(handle);
         if done.resume {
             handle.call(Call::Resume);
         }
-        let Some(why) = done.close else { return };
-        self.end(handle);
-        if !self.unconfirmed {
-            self.close(handle, why.as_str());
-        } else if !handle.is_closed() {
-            // When the client's side is closed, Envoy throws away what it has not sent to the server yet. So the server is
-            // told first that no more will come, and the close waits for its answer to that.
-            self.phase = Phase::Lingering { why, until: process::now().after(LINGER) };
-            if !std::mem::replace(&mut self.server_ended, true) {
-                handle.filter.inject(Direction::Orig, b"", true);
+        if let Some(why) = done.close {
+            self.end(handle);
+            if !handle.is_closed() {
+                self.phase = Phase::Ending(Ending::begin(handle, &mut self.ends, why));
             }
-        }
-    }
-
-    fn close(&mut self, handle: &Handle, why: &str) {
-        self.phase = Phase::Closing { until: process::now().after(FLUSH) };
-        if !handle.is_closed() {
-            handle.filter.close(why);
         }
     }
 

@@ -194,13 +194,15 @@ fn what_was_passed_reaches_the_server_before_the_close() {
     let listener = listen();
     let connection = listener.connect();
     // Nothing is owed, so nothing says that the server has it.
-    connection.client(b"put 1\nput 2\nbad\n");
+    connection.stubborn().client(b"put 1\nput 2\nbad\n");
     assert_eq!(connection.to_server(), b"put 1\nput 2\n");
-    assert!(connection.server_was_told_end());
     assert_eq!(connection.to_client(), b"bad\n");
-    assert_eq!(connection.state(), State::Open);
     // Neither side gets anything through any more.
-    connection.client(b"put 3\n").server(b"surprise\n").client_last(b"put 4\n");
+    connection.client(b"put 3\n").client_last(b"put 4\n");
+    assert!(connection.server_was_told_end());
+    assert!(!connection.client_was_told_end());
+    connection.server(b"surprise\n");
+    assert_eq!((connection.closed_with(), connection.state()), (None, State::Open));
     connection.server_last(b"");
     assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));
     assert_eq!(connection.to_server(), b"put 1\nput 2\n");
@@ -209,12 +211,55 @@ fn what_was_passed_reaches_the_server_before_the_close() {
 }
 
 #[test]
+fn a_client_that_goes_on_sending_is_read_from_until_it_ends() {
+    let listener = listen();
+    let connection = listener.connect();
+    connection.stubborn().stop_client_reading(2).client(b"bad\n");
+    // It knows the end, but closing now would reset the connection with its last words on the way.
+    assert!(connection.client_was_told_end());
+    assert!(!connection.reading_stopped());
+    connection.client(&vec![b'z'; 100_000]).client(b"put 1\n");
+    assert_eq!(connection.closed_with(), None);
+    connection.client_last(b"put 2\n");
+    assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));
+    assert_eq!(connection.state(), State::Closing);
+    connection.let_client_read();
+    assert_eq!((connection.to_client(), connection.to_server()), (b"bad\n".to_vec(), Vec::new()));
+    connection.finish();
+}
+
+#[test]
+fn a_client_that_never_stops_sending_is_cut_off() {
+    let listener = listen();
+    let connection = listener.connect();
+    connection.stubborn().client(b"bad\n");
+    let megabyte = vec![b'z'; 1 << 20];
+    for _ in 0..16 {
+        connection.client(&megabyte);
+    }
+    assert_eq!(connection.state(), State::Open);
+    connection.client(&megabyte);
+    assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));
+    connection.finish();
+}
+
+#[test]
+fn a_client_that_falls_silent_is_closed_after_a_time() {
+    let listener = listen();
+    let connection = listener.connect();
+    connection.stubborn().client(b"bad\n");
+    assert_eq!(connection.closed_with(), None);
+    connection.wait();
+    assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));
+    connection.finish();
+}
+
+#[test]
 fn an_error_behind_bytes_that_all_pass_does_not_overtake_them() {
     let listener = listen();
     let connection = listener.connect();
-    connection.client(b"put 1\nlast\n");
+    connection.client(b"put 1\nlast\n").client_last(b"").server_last(b"");
     assert_eq!(connection.to_server(), b"put 1\nlast\n");
-    connection.server_last(b"");
     assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));
     connection.finish();
 }
@@ -225,6 +270,7 @@ fn a_connection_that_breaks_while_we_write_is_left_alone() {
     for request in [&b"wait 1\nkill\n"[..], b"kill\nput 1\n", b"put 1\nbad\n", b"bad\n"] {
         let connection = listener.connect();
         connection.break_on_injection().client(request);
+        // A job, or the client's silence, may still be awaited.
         if connection.state() == State::Open {
             connection.wait();
         }
@@ -238,7 +284,7 @@ fn a_connection_that_breaks_while_we_write_is_left_alone() {
 fn a_server_that_does_not_close_delays_the_close_for_a_time_only() {
     let listener = listen();
     let connection = listener.connect();
-    connection.client(b"put 1\nbad\n");
+    connection.stubborn().client(b"put 1\nbad\n").client_last(b"");
     assert_eq!(connection.closed_with(), None);
     connection.wait();
     assert_eq!(connection.closed_with().as_deref(), Some("portcullis_parse_error"));

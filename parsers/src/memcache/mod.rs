@@ -5,6 +5,8 @@
 
 mod binary;
 mod commands;
+#[cfg(feature = "mutants")]
+pub mod mutants;
 mod request;
 mod rule;
 mod rules;

@@ -33,6 +33,8 @@ impl<'a> Keys<'a> {
             Self::Either(one, other) => ([Some(one), Some(other)], b""),
             Self::List(list) => ([None, None], list),
         };
+        #[cfg(feature = "mutants")]
+        let list = super::mutants::keys(list);
         first.into_iter().flatten().chain(Words::new(list))
     }
 }
@@ -56,6 +58,10 @@ impl<'a> Iterator for Words<'a> {
     type Item = &'a [u8];
 
     fn next(&mut self) -> Option<&'a [u8]> {
+        #[cfg(feature = "mutants")]
+        if super::mutants::is(super::mutants::Mutant::Tab) {
+            return super::mutants::next_word(&mut self.0);
+        }
         let start = self.0.iter().position(|&byte| byte != b' ')?;
         let (_, word) = self.0.split_at_checked(start)?;
         let end = memchr::memchr(b' ', word).unwrap_or(word.len());

@@ -7,10 +7,13 @@ use std::net::IpAddr;
 use proptest::prelude::*;
 
 use crate::testing::{Ask, address, compile, peer};
-use crate::{Identity, KnownBy, Outcome, Reason, Snapshot, Traffic};
+use crate::{Certificate, Identity, KnownBy, Outcome, Reason, Snapshot, Traffic};
 
 #[derive(Clone, Debug)]
 struct Policy {
+    /// Of the strict kind.
+    strict: bool,
+    audit: bool,
     /// The value of `app` that it selects, or every endpoint.
     subject: Option<&'static str>,
     traffic: Traffic,
@@ -21,6 +24,7 @@ struct Policy {
 
 #[derive(Clone, Debug)]
 struct Rule {
+    audit: Option<bool>,
     peers: Peers,
     requires: Option<&'static str>,
     /// Absent: every port.
@@ -33,15 +37,29 @@ enum Peers {
     Labels(Vec<Option<&'static str>>),
     Networks(Vec<(&'static str, Option<&'static str>)>),
     Entities(Vec<&'static str>),
+    Names(Vec<(&'static str, &'static str)>),
 }
 
 #[derive(Clone, Debug)]
 struct Ports {
     ranges: Vec<(u16, u16)>,
-    l7: Option<Vec<(&'static str, &'static str)>>,
+    l7: Option<Vec<Item>>,
+    /// With their own modes.
+    deny: Vec<(Item, Option<bool>)>,
 }
 
+/// A command and a prefix of keys.
+type Item = (&'static str, &'static str);
+
 /// Addresses and networks as `(first, last)` of their last octet, in 192.0.2.0/24.
+const NAMES: [(&str, &str); 5] = [
+    ("spiffe", "spiffe://td/a/x"),
+    ("spiffe", "spiffe://td/a/*"),
+    ("dnsName", "a.example"),
+    ("dnsName", "*.example"),
+    ("subject", "CN=x"),
+];
+
 const NETWORKS: [(&str, u8, u8); 3] = [("192.0.2.0/24", 0, 255), ("192.0.2.0/25", 0, 127), ("192.0.2.1", 1, 1)];
 
 impl Peers {
@@ -66,11 +84,29 @@ impl Peers {
                 "cluster" => !world,
                 _ => false,
             }),
+            Self::Names(names) => names.iter().any(|(kind, name)| {
+                let Some(certificate) = remote.certificate() else { return false };
+                match *kind {
+                    "spiffe" => certificate.spiffe().is_some_and(|id| match name.strip_suffix('*') {
+                        Some(above) => id.starts_with(above),
+                        None => id == *name,
+                    }),
+                    "dnsName" => certificate.dns_names().iter().any(|dns| match name.strip_prefix('*') {
+                        Some(parent) => dns.find('.').is_some_and(|dot| &dns[dot..] == parent),
+                        None => dns == name,
+                    }),
+                    _ => certificate.subject() == Some(name),
+                }
+            }),
         }
     }
 
     fn write(&self, side: &str) -> String {
         match self {
+            Self::Names(names) => {
+                let names = names.iter().map(|(kind, name)| format!("{{{kind}: '{name}'}}"));
+                format!("{side}Peers: [{}], ", names.collect::<Vec<_>>().join(", "))
+            }
             Self::Absent => String::new(),
             Self::Labels(values) => {
                 let selectors = values.iter().map(|value| match value {
@@ -91,7 +127,39 @@ impl Peers {
     }
 }
 
+fn mode(audit: Option<bool>) -> &'static str {
+    match audit {
+        None => "",
+        Some(true) => "mode: audit, ",
+        Some(false) => "mode: enforce, ",
+    }
+}
+
 impl Policy {
+    /// Without what its kind does not have, or refuses.
+    fn proper(mut self) -> Self {
+        self.audit &= self.strict;
+        for rule in self.allow.iter_mut().chain(&mut self.deny).flatten() {
+            rule.be_proper(self.strict);
+        }
+        for rule in self.allow.iter_mut().flatten() {
+            let watches = rule.ports.iter().flatten().any(|ports| ports.l7.is_some() || !ports.deny.is_empty());
+            rule.audit = rule.audit.filter(|_| watches);
+        }
+        self
+    }
+
+    /// The same, with nothing that is only watched.
+    fn enforced(mut self) -> Self {
+        self.audit = false;
+        for rule in self.allow.iter_mut().chain(&mut self.deny).flatten() {
+            rule.audit = rule.audit.map(|_| false);
+            let deny = rule.ports.iter_mut().flatten().flat_map(|ports| &mut ports.deny);
+            deny.for_each(|(_, audit)| *audit = audit.map(|_| false));
+        }
+        self
+    }
+
     fn selects(&self, app: &str, traffic: Traffic) -> bool {
         self.traffic == traffic && self.subject.is_none_or(|subject| subject == app)
     }
@@ -102,7 +170,7 @@ impl Policy {
             Traffic::Ingress => ("ingress", "from"),
             Traffic::Egress => ("egress", "to"),
         };
-        let mut spec = format!("endpointSelector: {{{subject}}}, ");
+        let mut spec = format!("endpointSelector: {{{subject}}}, {}", mode(self.audit.then_some(true)));
         if let Some(default_deny) = self.default_deny {
             spec += &format!("enableDefaultDeny: {{{name}: {default_deny}}}, ");
         }
@@ -111,71 +179,152 @@ impl Policy {
             let rules: Vec<_> = rules.iter().map(|rule| format!("{{{}}}", rule.write(side))).collect();
             spec += &format!("{name}{suffix}: [{}], ", rules.join(", "));
         }
-        format!("{{apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy, metadata: {{name: p{n}}}, spec: {{{spec}}}}}")
+        let kind = match self.strict {
+            true => "apiVersion: portcullis.dev/v1, kind: L7Policy",
+            false => "apiVersion: cilium.io/v2, kind: CiliumNetworkPolicy",
+        };
+        format!("{{{kind}, metadata: {{name: p{n}}}, spec: {{{spec}}}}}")
     }
 }
 
 impl Rule {
+    fn be_proper(&mut self, strict: bool) {
+        self.audit = self.audit.filter(|_| strict);
+        for ports in self.ports.iter_mut().flatten() {
+            if strict {
+                let demands = |(command, prefix): &Item| !command.is_empty() || !prefix.is_empty();
+                ports.deny.retain(|(item, _)| demands(item));
+                ports.l7.iter_mut().for_each(|items| items.retain(demands));
+                ports.l7 = ports.l7.take().filter(|items| !items.is_empty());
+            } else {
+                ports.deny.clear();
+            }
+        }
+        if strict {
+            self.ports = self.ports.take().filter(|ports| !ports.is_empty());
+            if self.ports.is_none() && matches!(self.peers, Peers::Absent) {
+                self.peers = Peers::Entities(vec!["all"]);
+            }
+        } else if let Peers::Names(_) = self.peers {
+            self.peers = Peers::Labels(Vec::new());
+        }
+    }
+
     fn write(&self, side: &str) -> String {
-        let mut out = self.peers.write(side);
+        let mut out = mode(self.audit).to_owned() + &self.peers.write(side);
         if let Some(value) = self.requires {
             out += &format!("{side}Requires: [{{matchLabels: {{env: {value}}}}}], ");
         }
         let Some(ports) = &self.ports else { return out };
-        let ports = ports.iter().map(|Ports { ranges, l7 }| {
+        let ports = ports.iter().map(|Ports { ranges, l7, deny }| {
             let ranges = ranges.iter().map(|(first, last)| match (first, last) {
                 (0, _) => "{port: '0'}".to_owned(),
                 (first, last) if first == last => format!("{{port: '{first}'}}"),
                 (first, last) => format!("{{port: '{first}', endPort: {last}, protocol: TCP}}"),
             });
             let mut out = format!("ports: [{}]", ranges.collect::<Vec<_>>().join(", "));
+            let item = |(command, prefix): &Item, mode: &str| {
+                // Of what is empty the strict kind says nothing.
+                let fields = [("command", command), ("keyPrefix", prefix)];
+                let fields = fields.iter().filter(|(_, value)| !value.is_empty());
+                let fields: Vec<_> = fields.map(|(name, value)| format!("{name}: '{value}'")).collect();
+                format!("{{{mode}{}}}", fields.join(", "))
+            };
+            let mut lists = String::new();
             if let Some(items) = l7 {
-                let items =
-                    items.iter().map(|(command, prefix)| format!("{{command: '{command}', keyPrefix: '{prefix}'}}"));
-                out += &format!(", rules: {{l7proto: kv, l7: [{}]}}", items.collect::<Vec<_>>().join(", "));
+                let items: Vec<_> = items.iter().map(|fields| item(fields, "")).collect();
+                lists += &format!(", l7: [{}]", items.join(", "));
+            }
+            if !deny.is_empty() {
+                let items: Vec<_> = deny.iter().map(|(fields, audit)| item(fields, mode(*audit))).collect();
+                lists += &format!(", deny: [{}]", items.join(", "));
+            }
+            if !lists.is_empty() {
+                out += &format!(", rules: {{l7proto: kv{lists}}}");
             }
             format!("{{{out}}}")
         });
         out + &format!("toPorts: [{}]", ports.collect::<Vec<_>>().join(", "))
     }
 
-    /// Whether the rule speaks of this request; without a request, whether it does at L3 and L4 alone.
-    fn matches(&self, port: u16, remote: &Identity, required: bool, request: (&str, &str)) -> bool {
+    /// The parts for this port, if the rule speaks of this peer. Without any, `None` stands for all ports.
+    fn parts(&self, port: u16, remote: &Identity, required: bool) -> Vec<Option<&Ports>> {
         if matches!(self.peers, Peers::Absent) && self.requires.is_some() || !self.peers.admit(remote, required) {
-            return false;
+            return Vec::new();
         }
-        let Some(ports) = self.ports.as_ref().filter(|ports| !ports.is_empty()) else { return true };
-        ports.iter().any(|Ports { ranges, l7 }| {
-            let here = ranges.is_empty() || ranges.iter().any(|(first, last)| (*first..=*last).contains(&port));
-            let fits = |(command, prefix): &(&str, &str)| {
-                (command.is_empty() || *command == request.0) && request.1.starts_with(prefix)
-            };
-            here && l7.as_ref().is_none_or(|items| items.is_empty() || items.iter().any(fits))
-        })
+        let Some(ports) = self.ports.as_ref().filter(|ports| !ports.is_empty()) else { return vec![None] };
+        let here = |ports: &&Ports| {
+            ports.ranges.is_empty() || ports.ranges.iter().any(|(first, last)| (*first..=*last).contains(&port))
+        };
+        ports.iter().filter(here).map(Some).collect()
     }
 }
 
-fn evaluate(policies: &[Policy], ask: &Ask<'_>, app: &str, request: (&str, &str)) -> bool {
+impl Ports {
+    fn admits(&self, request: (&str, &str)) -> bool {
+        match &self.l7 {
+            None => self.deny.is_empty(),
+            Some(items) => items.is_empty() || items.iter().any(|item| fits(item, request)),
+        }
+    }
+}
+
+fn fits((command, prefix): &Item, request: (&str, &str)) -> bool {
+    (command.is_empty() || *command == request.0) && request.1.starts_with(prefix)
+}
+
+/// What becomes of a request by the table in the documentation of the crate.
+fn evaluate(policies: &[Policy], ask: &Ask<'_>, app: &str, request: (&str, &str)) -> Outcome {
     let selecting: Vec<_> = policies.iter().filter(|policy| policy.selects(app, ask.traffic)).collect();
+    if selecting.is_empty() {
+        return Outcome::Deny;
+    }
     let env = |value: &str| ask.remote.labels.iter().any(|label| label.key == "env" && label.value == value);
     // A requirement speaks of the policy's own namespace, as all selectors of peers do.
-    let keeps = |rules: &[&Rule]| rules.iter().filter_map(|rule| rule.requires).all(env);
-    let allow: Vec<_> = selecting.iter().flat_map(|policy| policy.allow.iter().flatten()).collect();
-    let deny: Vec<_> = selecting.iter().flat_map(|policy| policy.deny.iter().flatten()).collect();
-    let kept = keeps(&allow);
-    if deny.iter().any(|rule| rule.matches(ask.port, &ask.remote, true, request)) {
-        return false;
+    let kept =
+        selecting.iter().flat_map(|policy| policy.allow.iter().flatten()).filter_map(|rule| rule.requires).all(env);
+
+    let (mut denied, mut denied_in_audit, mut allowed, mut watched) = (false, false, false, false);
+    let mut deny = |audit: bool| if audit { denied_in_audit = true } else { denied = true };
+    for policy in &selecting {
+        for rule in policy.deny.iter().flatten() {
+            if !rule.parts(ask.port, &ask.remote, true).is_empty() {
+                deny(rule.audit.unwrap_or(policy.audit));
+            }
+        }
+        for rule in policy.allow.iter().flatten() {
+            for part in rule.parts(ask.port, &ask.remote, kept) {
+                let audit = rule.audit.unwrap_or(policy.audit);
+                allowed |= part.is_none_or(|ports| ports.admits(request));
+                let Some(ports) = part else { continue };
+                watched |= audit && ports.l7.as_ref().is_some_and(|items| !items.is_empty());
+                for (item, own) in &ports.deny {
+                    if fits(item, request) {
+                        deny(own.unwrap_or(audit));
+                    }
+                }
+            }
+        }
     }
-    let default_allow = !selecting.is_empty() && selecting.iter().all(|policy| policy.default_deny == Some(false));
-    default_allow || allow.iter().any(|rule| rule.matches(ask.port, &ask.remote, kept, request))
+    let denies = |policy: &&&Policy| policy.default_deny != Some(false);
+    allowed |= !selecting.iter().any(|policy| denies(&policy));
+    watched |= !selecting.iter().any(|policy| denies(&policy) && !policy.audit);
+    match (denied, allowed, denied_in_audit, watched) {
+        (true, ..) | (false, false, _, false) => Outcome::Deny,
+        (false, true, false, _) => Outcome::Allow,
+        (false, true, true, _) | (false, false, _, true) => Outcome::Audit,
+    }
 }
 
 fn ports(l7: bool) -> impl Strategy<Value = Ports> {
     let range = prop_oneof![Just((0, u16::MAX)), Just((80, 80)), Just((81, 81)), Just((79, 80)), Just((80, 90))];
     let item =
         (prop_oneof![Just(""), Just("get"), Just("set")], prop_oneof![Just(""), Just("a"), Just("ab"), Just("b")]);
-    let items = proptest::option::of(proptest::collection::vec(item, 0..3)).prop_map(move |items| items.filter(|_| l7));
-    (proptest::collection::vec(range, 0..3), items).prop_map(|(ranges, l7)| Ports { ranges, l7 })
+    let items =
+        proptest::option::of(proptest::collection::vec(item.clone(), 0..3)).prop_map(move |items| items.filter(|_| l7));
+    let deny = proptest::collection::vec((item, proptest::option::weighted(0.3, any::<bool>())), 0..2);
+    let deny = proptest::option::weighted(0.2, deny).prop_map(move |deny| deny.filter(|_| l7).unwrap_or_default());
+    (proptest::collection::vec(range, 0..3), items, deny).prop_map(|(ranges, l7, deny)| Ports { ranges, l7, deny })
 }
 
 fn rule(l7: bool) -> impl Strategy<Value = Rule> {
@@ -192,12 +341,14 @@ fn rule(l7: bool) -> impl Strategy<Value = Rule> {
         4 => proptest::collection::vec(role, 0..3).prop_map(Peers::Labels),
         2 => proptest::collection::vec(network, 0..3).prop_map(Peers::Networks),
         2 => proptest::collection::vec(entity, 0..3).prop_map(Peers::Entities),
+        2 => proptest::collection::vec(proptest::sample::select(NAMES.to_vec()), 0..3).prop_map(Peers::Names),
     ];
     let requires = proptest::option::weighted(0.1, prop_oneof![Just("p"), Just("q")]);
     let ports = proptest::option::weighted(0.8, proptest::collection::vec(ports(l7), 0..3));
-    (peers, requires, ports).prop_map(move |(peers, requires, ports)| {
+    let audit = proptest::option::weighted(0.3, any::<bool>());
+    (audit, peers, requires, ports).prop_map(move |(audit, peers, requires, ports)| {
         // Deny rules have neither.
-        Rule { peers, requires: requires.filter(|_| l7), ports }
+        Rule { audit, peers, requires: requires.filter(|_| l7), ports }
     })
 }
 
@@ -207,12 +358,11 @@ fn policy() -> impl Strategy<Value = Policy> {
     let default_deny = proptest::option::weighted(0.2, any::<bool>());
     let allow = proptest::option::weighted(0.9, proptest::collection::vec(rule(true), 0..4));
     let deny = proptest::option::weighted(0.2, proptest::collection::vec(rule(false), 0..2));
-    (subject, traffic, default_deny, allow, deny).prop_map(|(subject, traffic, default_deny, allow, deny)| Policy {
-        subject,
-        traffic,
-        default_deny,
-        allow: if deny.is_none() { Some(allow.unwrap_or_default()) } else { allow },
-        deny,
+    let kind = (any::<bool>(), proptest::bool::weighted(0.4));
+    let parts = (kind, subject, traffic, default_deny, allow, deny);
+    parts.prop_map(|((strict, audit), subject, traffic, default_deny, allow, deny)| {
+        let allow = if deny.is_none() { Some(allow.unwrap_or_default()) } else { allow };
+        Policy { strict, audit, subject, traffic, default_deny, allow, deny }.proper()
     })
 }
 
@@ -229,7 +379,9 @@ fn remotes() -> Vec<Identity> {
         at("role=x,env=q", "192.0.2.1"),
         at("k8s:role=y", "192.0.2.7"),
         address("192.0.2.1"),
-        address("192.0.2.200"),
+        address("192.0.2.1").with_certificate(Certificate::new(["spiffe://td/a/x"], [], None)),
+        peer("role=x").with_certificate(Certificate::new(["spiffe://td/b"], ["A.example", "b.example"], None)),
+        address("192.0.2.200").with_certificate(Certificate::new([""; 0], ["example"], Some("CN=x".to_owned()))),
         Identity::default(),
     ]
 }
@@ -262,7 +414,7 @@ proptest! {
         for_each_ask(|ask, app, request| {
             let decision = ask.judge(&snapshot, request.0, request.1);
             let wanted = evaluate(&policies, ask, app, request);
-            assert_eq!(decision.outcome == Outcome::Allow, wanted, "{app} {:?} {} {:?} {request:?}: {decision:?}", ask.traffic, ask.port, ask.remote);
+            assert_eq!(decision.outcome, wanted, "{app} {:?} {} {:?} {request:?}: {decision:?}", ask.traffic, ask.port, ask.remote);
             if decision.reason == Reason::Rule {
                 assert!(decision.rule.and_then(|id| snapshot.rule(id)).is_some(), "{decision:?} names no rule");
             }
@@ -289,6 +441,37 @@ proptest! {
         for_each_ask(|ask, _, (command, key)| {
             let either = ask.allows(&first, command, key) || ask.allows(&second, command, key);
             assert!(either || !ask.allows(&both, command, key));
+        });
+    }
+
+    #[test]
+    fn audit_only_lets_pass_what_would_be_denied(policies in proptest::collection::vec(policy(), 0..5)) {
+        let enforced: Vec<_> = policies.iter().cloned().map(Policy::enforced).collect();
+        let (watched, enforced) = (compiled(&policies), compiled(&enforced));
+        for_each_ask(|ask, _, (command, key)| {
+            let (watched, enforced) = (ask.judge(&watched, command, key), ask.judge(&enforced, command, key));
+            assert_eq!(watched.outcome == Outcome::Allow, enforced.outcome == Outcome::Allow, "{watched:?} {enforced:?}");
+            assert_ne!(enforced.outcome, Outcome::Audit);
+        });
+    }
+
+    #[test]
+    fn where_all_is_watched_nothing_is_denied(policies in proptest::collection::vec(policy(), 1..5)) {
+        let watch = |mut policy: Policy| {
+            (policy.strict, policy.audit) = (true, true);
+            for rule in policy.allow.iter_mut().chain(&mut policy.deny).flatten() {
+                rule.audit = None;
+                let deny = rule.ports.iter_mut().flatten().flat_map(|ports| &mut ports.deny);
+                deny.for_each(|(_, audit)| *audit = None);
+            }
+            policy.proper()
+        };
+        let policies: Vec<_> = policies.into_iter().map(watch).collect();
+        let snapshot = compiled(&policies);
+        for_each_ask(|ask, app, (command, key)| {
+            let decision = ask.judge(&snapshot, command, key);
+            let selected = policies.iter().any(|policy| policy.selects(app, ask.traffic));
+            assert_eq!(decision.outcome == Outcome::Deny, !selected, "{decision:?}");
         });
     }
 }

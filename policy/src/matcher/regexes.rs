@@ -1,10 +1,10 @@
 //! Many regexes at once: those that begin with a literal are tried only where the literal is.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, MatchKind, automaton::OverlappingState};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, automaton::OverlappingState};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
@@ -23,6 +23,9 @@ const MIN_LITERAL_BYTES: usize = 3;
 /// Occurrences of its literal at which a regex is tried by what follows. A key that has it more often is searched as a
 /// whole, so that the cost stays linear in the length of the key.
 const MAX_TRIES: u32 = 4;
+
+/// Bytes that a table of all literals may take: with one, a search costs one look for each byte of a key.
+const MAX_LITERAL_DFA_BYTES: usize = 32 << 20;
 
 /// What an expression is when it is no more than a comparison.
 pub(super) enum Shape {
@@ -120,13 +123,14 @@ impl RegexesBuilder {
         let mut engines = Engines::default();
         let (mut floating, mut owners) = (Vec::new(), Vec::new());
         for (key, parts) in self.buckets {
-            let (hirs, ids): (Vec<Hir>, _) = parts.into_iter().unzip();
+            let (hirs, ids): (Vec<Hir>, Vec<RuleId>) = parts.into_iter().unzip();
             let index = u32::try_from(regexes.buckets.len()).unwrap_or(u32::MAX);
+            let ids = Ids::from(ids);
             let bucket = |searched, engine| Bucket { classes: key.classes, effect: key.effect, ids, engine, searched };
             regexes.buckets.push(if key.split {
                 let rest: Vec<_> = hirs.iter().filter_map(|hir| split(hir).map(|(_, rest)| rest)).collect();
                 let engine = engines.get(&rest, Where::Here)?;
-                let whole = (!key.anchored).then(|| Whole { hirs, engine: OnceLock::new() });
+                let whole = (!key.anchored).then(|| Box::new(Whole { hirs, engine: OnceLock::new() }));
                 bucket(Searched::AfterLiteral(whole), engine)
             } else {
                 let place = if key.anchored { Where::Here } else { Where::Anywhere };
@@ -135,7 +139,7 @@ impl RegexesBuilder {
             if key.literals.is_empty() {
                 regexes.unindexed.push(index);
             } else if key.anchored {
-                key.literals.iter().for_each(|literal| regexes.anchored.entry(literal).push(index));
+                key.literals.iter().for_each(|literal| regexes.anchored.entry(literal).add(index));
             } else {
                 for literal in key.literals {
                     floating.push(literal);
@@ -144,11 +148,21 @@ impl RegexesBuilder {
             }
         }
         if !floating.is_empty() {
-            let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).build(&floating);
+            let kind = (dfa_bytes(&floating) <= MAX_LITERAL_DFA_BYTES).then_some(AhoCorasickKind::DFA);
+            let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(kind).build(&floating);
             regexes.floating = Some((automaton.map_err(|error| format!("too many regexes: {error}"))?, owners));
         }
         Ok(regexes)
     }
+}
+
+/// How large the table of some literals is at most: a state for each of their bytes, in it a number of four bytes for each
+/// byte that occurs, and one for all others, rounded up to a power of two.
+fn dfa_bytes(literals: &[Vec<u8>]) -> usize {
+    let occurring: HashSet<u8> = literals.iter().flatten().copied().collect();
+    let stride = occurring.len().saturating_add(1).next_power_of_two();
+    let states = literals.iter().map(Vec::len).fold(2, usize::saturating_add);
+    states.saturating_mul(stride).saturating_mul(4)
 }
 
 /// The literal that an expression begins with, and what follows it. The same rests are common, and compiled once.
@@ -180,7 +194,7 @@ fn first_literals(hir: &Hir) -> Vec<Vec<u8>> {
 pub(super) struct Regexes {
     buckets: Vec<Bucket>,
     /// By the literal that keys must begin with.
-    anchored: PrefixMap<Vec<u32>>,
+    anchored: PrefixMap<Owners>,
     /// The literals that keys must have somewhere, and whose they are.
     floating: Option<(AhoCorasick, Vec<u32>)>,
     unindexed: Vec<u32>,
@@ -191,9 +205,61 @@ struct Bucket {
     classes: u64,
     effect: Effect,
     /// The rules of the expressions of the engine.
-    ids: Vec<RuleId>,
+    ids: Ids,
     engine: Arc<Engine>,
     searched: Searched,
+}
+
+/// Mostly one, which then costs no look into memory elsewhere.
+#[derive(Debug)]
+enum Ids {
+    One(RuleId),
+    Many(Box<[RuleId]>),
+}
+
+impl From<Vec<RuleId>> for Ids {
+    fn from(ids: Vec<RuleId>) -> Self {
+        match ids.as_slice() {
+            [one] => Self::One(*one),
+            _ => Self::Many(ids.into()),
+        }
+    }
+}
+
+impl Ids {
+    fn get(&self, pattern: usize) -> Option<RuleId> {
+        match self {
+            Self::One(id) => (pattern == 0).then_some(*id),
+            Self::Many(ids) => ids.get(pattern).copied(),
+        }
+    }
+}
+
+/// The buckets of a literal, mostly one.
+#[derive(Debug, Default)]
+enum Owners {
+    #[default]
+    None,
+    One(u32),
+    Many(Vec<u32>),
+}
+
+impl Owners {
+    fn add(&mut self, bucket: u32) {
+        match self {
+            Self::None => *self = Self::One(bucket),
+            Self::One(first) => *self = Self::Many(vec![*first, bucket]),
+            Self::Many(buckets) => buckets.push(bucket),
+        }
+    }
+
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(bucket) => std::slice::from_ref(bucket),
+            Self::Many(buckets) => buckets,
+        }
+    }
 }
 
 /// What the engine of a bucket is to be run on.
@@ -202,7 +268,7 @@ enum Searched {
     /// The whole key.
     Whole,
     /// What follows the literal; with the whole expressions, where the literal can be anywhere.
-    AfterLiteral(Option<Whole>),
+    AfterLiteral(Option<Box<Whole>>),
 }
 
 /// Whole expressions, compiled when a key demands it: few ever do.
@@ -219,7 +285,7 @@ impl Regexes {
         }
         let text = as_runes(key);
         for (length, buckets) in self.anchored.matching(&text) {
-            if buckets.iter().any(|bucket| self.ask(*bucket, class, &text, (length, 1), decision)) {
+            if buckets.as_slice().iter().any(|bucket| self.ask(*bucket, class, &text, (length, 1), decision)) {
                 return;
             }
         }
@@ -251,7 +317,7 @@ impl Regexes {
             return false;
         }
         let Some(id) = bucket.find(text, end, times).and_then(|pattern| bucket.ids.get(pattern)) else { return false };
-        Verdict { classes: bucket.classes, id: *id, effect: bucket.effect }.apply(class, decision)
+        Verdict { classes: bucket.classes, id, effect: bucket.effect }.apply(class, decision)
     }
 }
 

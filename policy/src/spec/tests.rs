@@ -60,6 +60,38 @@ fn selectors_know_sources_and_operators() {
     }
 }
 
+/// The tables that schemas are made of have the fields that the readers of the smallest parts have.
+#[test]
+fn tables_and_readers_have_the_same_fields() {
+    fn check<T: serde::de::DeserializeOwned>(table: &[fields::Field], inside: &str) {
+        let text = inside.replace('$', "{zzz: 1}");
+        let node = Node::load("t", text.as_bytes()).unwrap().remove(0);
+        let error = node.read::<T>(Dialect::Strict).map(drop).unwrap_err().to_string();
+        let allowed = error.split("allowed are ").nth(1).unwrap_or(&error).to_owned();
+        let mut known: Vec<_> = allowed.split(", ").map(|name| name.trim_matches('`')).collect();
+        let mut names: Vec<_> = table.iter().map(|field| field.name).collect();
+        (known.sort_unstable(), names.sort_unstable());
+        assert_eq!(known, names, "{text}");
+    }
+    check::<super::leaves::Port>(fields::PORT, "$");
+    check::<super::leaves::CidrSet>(fields::CIDR_SET, "$");
+    check::<super::leaves::NamedPeer>(fields::PEER, "$");
+    check::<super::rules::EnableDefaultDeny>(fields::DEFAULT_DENY, "$");
+    check::<Conditions>(fields::CONDITIONS, "$");
+    check::<Conditions>(fields::EXPRESSION, "{matchExpressions: [$]}");
+    let load = |text: &str| Node::load("t", text.as_bytes()).unwrap().remove(0);
+    for entity in fields::ENTITIES {
+        assert!(load(entity).read::<super::leaves::NamedEntity>(Dialect::Strict).is_ok(), "{entity}");
+    }
+    for mode in fields::MODES {
+        assert!(load(mode).read::<super::leaves::Mode>(Dialect::Strict).is_ok(), "{mode}");
+    }
+    for protocol in fields::PROTOCOLS {
+        let port = load(&format!("{{port: '1', protocol: {protocol}}}"));
+        assert!(port.read::<super::leaves::Port>(Dialect::Strict).is_ok(), "{protocol}");
+    }
+}
+
 /// Each field that the schema has and that cannot be enforced is refused by its name, and says what to do.
 #[test]
 fn what_cannot_be_enforced_is_refused_by_name() {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// A connection that is neither closed nor has anything to say for so long hangs.
 const HUNG: Duration = Duration::from_secs(8);
 
+/// A watcher that has nothing more to say for so long is left alone.
+const WATCHED: Duration = Duration::from_millis(300);
+
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
@@ -27,7 +30,9 @@ pub enum Pace {
 }
 
 /// Sends pieces and closes the client's side; reads until the other side is closed.
-pub fn play(stream: &TcpStream, pieces: &[Vec<u8>], pace: Pace) -> Reply {
+///
+/// `watches` says that the server may never close.
+pub fn play(stream: &TcpStream, pieces: &[Vec<u8>], pace: Pace, watches: bool) -> Reply {
     let mut reply = Reply::default();
     thread::scope(|scope| {
         match pace {
@@ -48,8 +53,8 @@ pub fn play(stream: &TcpStream, pieces: &[Vec<u8>], pace: Pace) -> Reply {
                 end(stream);
             }
         }
-        reply.hung = read(stream, HUNG, &mut reply) == Ended::Silent;
-        if reply.hung {
+        if read(stream, if watches { WATCHED } else { HUNG }, &mut reply) == Ended::Silent {
+            reply.hung = !watches;
             // The writer may hang as well.
             let _ = stream.shutdown(Shutdown::Both);
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use portcullis_proxylib::testing::Cut;
 
 use client::{Pace, Reply, play};
-use divergences::Divergence;
+use divergences::{Divergence, Ending};
 use normalise::normalise;
 use relay::{Relay, Trace};
 use server::Server;
@@ -33,9 +33,20 @@ const PAUSES: [Duration; 3] = [Duration::from_millis(4), Duration::from_millis(2
 /// Differences of one stream that are looked into, one after the other.
 const MAX_EXCISIONS: usize = 40;
 
-/// Compares replies.
+/// Streams that a pair of servers sees before it is replaced: what was set stays with them, and `cas` uniques grow.
+const PAIR_STREAMS: usize = 20;
+
+/// Compares replies, one stream after the other.
 pub struct Judge {
     memcached: PathBuf,
+    pair: Option<Pair>,
+}
+
+/// Two servers that were sent the same.
+struct Pair {
+    direct: Server,
+    relayed: Server,
+    streams: usize,
 }
 
 /// What became of a stream: the listed divergences that were met in it.
@@ -60,16 +71,23 @@ struct Plays {
     trace: Trace,
 }
 
+/// The row of a request, the stream without it, and what became of that; or why there is none.
+type Excised = Result<(&'static Divergence, Vec<Vec<u8>>, Plays), String>;
+
 impl Judge {
     /// One that plays to this program.
     pub fn new(memcached: &Path) -> Self {
-        Self { memcached: memcached.to_owned() }
+        Self { memcached: memcached.to_owned(), pair: None }
     }
 
     /// Plays a stream as fast as may be; if the replies are not the same, patiently, to see why.
-    pub fn judge(&self, stream: &Stream) -> Outcome {
+    ///
+    /// # Errors
+    /// A difference that is not listed.
+    pub fn judge(&mut self, stream: &Stream) -> Outcome {
         let bytes = stream.bytes();
         let protocol = protocol_of(&bytes);
+        let watches = is_watching(&bytes);
         let pieces = cut(&[bytes, tail(protocol)].concat(), stream.seed);
         let cut = match stream.seed % 4 {
             0 => Cut::Whole,
@@ -77,15 +95,35 @@ impl Judge {
             2 => Cut::Random(stream.seed),
             _ => Cut::Pieces(stream.seed),
         };
-        let fast = self.play(&pieces, Pace::Fast, cut)?;
+        let bare = |why: String| Difference::bare(&why);
+        let mut pair = self.take_pair().map_err(bare)?;
+        let direct = play(&pair.direct.connect().map_err(bare)?, &pieces, Pace::Fast, watches);
+        let relay = Relay::open(ALLOW_ALL, pair.relayed.address(), cut).map_err(bare)?;
+        let relayed = play(&relay.client, &pieces, Pace::Fast, watches);
+        let fast = Plays { direct, relayed, trace: Trace::default() };
+        // Otherwise the two have another past by now, or a watcher that they have not yet seen go.
+        if fast.are_same(protocol) && !watches {
+            relay.finish().map_err(bare)?;
+            pair.streams += 1;
+            self.pair = Some(pair);
+            return Ok(Vec::new());
+        }
+        drop(pair);
+        relay.finish().map_err(bare)?;
         if fast.are_same(protocol) { Ok(Vec::new()) } else { self.judge_patiently(&stream.pieces) }
     }
 
+    fn take_pair(&mut self) -> Result<Pair, String> {
+        if let Some(pair) = self.pair.take().filter(|pair| pair.streams < PAIR_STREAMS)
+            && pair.direct.flush().and_then(|()| pair.relayed.flush()).is_ok()
+        {
+            return Ok(pair);
+        }
+        Ok(Pair { direct: Server::start(&self.memcached)?, relayed: Server::start(&self.memcached)?, streams: 0 })
+    }
+
     /// Plays requests one by one, takes out those that the table lists, and compares what is left.
-    ///
-    /// # Errors
-    /// The difference that is not listed.
-    pub fn judge_patiently(&self, pieces: &[Vec<u8>]) -> Outcome {
+    fn judge_patiently(&self, pieces: &[Vec<u8>]) -> Outcome {
         let mut outcome = Ok(Vec::new());
         for pause in PAUSES {
             outcome = self.judge_at(pieces.to_vec(), pause);
@@ -97,42 +135,66 @@ impl Judge {
     }
 
     fn judge_at(&self, mut pieces: Vec<Vec<u8>>, pause: Duration) -> Outcome {
-        let mut met = Vec::new();
-        let mut before: Option<(Plays, &'static Divergence, bool, Vec<Vec<u8>>)> = None;
         let protocol = protocol_of(&pieces.concat());
+        let mut met = Vec::new();
+        let mut plays = self.play_requests(&pieces, protocol, pause)?;
         for _ in 0..MAX_EXCISIONS {
-            let bytes = pieces.concat();
-            let mut requests = cut_requests(&pieces, protocol);
-            requests.extend(cut_requests(&[tail(protocol)], protocol));
-            let plays = self.play(&requests, Pace::Patient(pause), Cut::Bytewise)?;
-            let fail = |why: String, plays: Plays, pieces: Vec<Vec<u8>>| {
-                let Plays { direct, relayed, trace } = plays;
-                Err(Box::new(Difference { why, pieces, direct, relayed, trace }))
-            };
-            if let Some((with, divergence, closed, pieces)) = before.take()
-                && let Err(why) = divergence.check(&with.relayed.bytes, &plays.relayed.bytes, closed)
-            {
-                return fail(format!("`{}`: {why}", divergence.id), with, pieces);
-            }
             if plays.are_same(protocol) {
                 return Ok(met);
             }
-            if bytes.is_empty() {
-                return fail("nothing is left of the stream".to_owned(), plays, pieces);
+            match self.excise(&pieces, protocol, &plays, pause)? {
+                Ok((divergence, left, without)) => {
+                    met.push(divergence.id);
+                    (pieces, plays) = (left, without);
+                }
+                Err(why) => {
+                    let Plays { direct, relayed, trace } = plays;
+                    return Err(Box::new(Difference { why, pieces, direct, relayed, trace }));
+                }
             }
-            let refused = plays.trace.refused.iter().find_map(|range| {
-                let range = range.start..range.end.min(bytes.len());
-                divergences::find(protocol, bytes.get(range.clone())?).map(|divergence| (divergence, range))
-            });
-            let Some((divergence, range)) = refused else {
-                return fail("not listed".to_owned(), plays, pieces);
-            };
-            met.push(divergence.id);
-            let is_last = plays.trace.closed.is_some() && plays.trace.refused.last().is_some_and(|last| last.start == range.start);
-            let left = without(&pieces, if is_last { range.start..bytes.len() } else { range });
-            before = Some((plays, divergence, is_last, std::mem::replace(&mut pieces, left)));
         }
         Err(Difference::bare("more differences than are looked into"))
+    }
+
+    /// Takes out of a stream one request whose refusal is listed, and plays what is left.
+    fn excise(&self, pieces: &[Vec<u8>], protocol: Protocol, plays: &Plays, pause: Duration) -> Result<Excised, Box<Difference>> {
+        let bytes = pieces.concat();
+        let mut why = "not listed".to_owned();
+        for (nth, refused) in plays.trace.refused.iter().enumerate() {
+            let range = refused.start.min(bytes.len())..refused.end.min(bytes.len());
+            let rows = divergences::find(protocol, &bytes[range.clone()]);
+            if rows.is_empty() {
+                continue;
+            }
+            let is_last = nth + 1 == plays.trace.refused.len();
+            let ending = match plays.trace.closed {
+                Some(_) if is_last => Ending::Closed,
+                // The answers to the tail would have been something else than more of it.
+                None if is_last && refused.end >= bytes.len() + tail(protocol).len() => Ending::Swallowed,
+                _ => Ending::Open,
+            };
+            // Line feeds at its end were refused on their own.
+            let line = range.len() - bytes[range.clone()].iter().rev().take_while(|&&byte| byte == b'\n').count() + 1;
+            let range = range.start..range.end.min(range.start + line);
+            let left = without(pieces, if ending == Ending::Open { range } else { range.start..bytes.len() });
+            if !left.is_empty() && protocol_of(&left[0]) != protocol {
+                continue;
+            }
+            let after = self.play_requests(&left, protocol, pause)?;
+            for row in rows {
+                match row.check(&plays.relayed.bytes, &after.relayed.bytes, ending) {
+                    Ok(()) => return Ok(Ok((row, left, after))),
+                    Err(error) => why = format!("`{}`: {error}", row.id),
+                }
+            }
+        }
+        Ok(Err(why))
+    }
+
+    fn play_requests(&self, pieces: &[Vec<u8>], protocol: Protocol, pause: Duration) -> Result<Plays, Box<Difference>> {
+        let mut requests = cut_requests(pieces, protocol);
+        requests.extend(cut_requests(&[tail(protocol)], protocol));
+        self.play(&requests, Pace::Patient(pause), Cut::Bytewise)
     }
 
     fn play(&self, pieces: &[Vec<u8>], pace: Pace, cut: Cut) -> Result<Plays, Box<Difference>> {
@@ -141,11 +203,12 @@ impl Judge {
 
     fn try_play(&self, pieces: &[Vec<u8>], pace: Pace, cut: Cut) -> Result<Plays, String> {
         let server = Server::start(&self.memcached)?;
-        let direct = play(&server.connect()?, pieces, pace);
+        let watches = is_watching(&pieces.concat());
+        let direct = play(&server.connect()?, pieces, pace, watches);
         drop(server);
         let server = Server::start(&self.memcached)?;
         let relay = Relay::open(ALLOW_ALL, server.address(), cut)?;
-        let relayed = play(&relay.client, pieces, pace);
+        let relayed = play(&relay.client, pieces, pace, watches);
         // A relay that hangs ends with its server.
         drop(server);
         Ok(Plays { direct, relayed, trace: relay.finish()? })
@@ -196,6 +259,11 @@ impl Plays {
             && !self.relayed.hung
             && normalise(protocol, &self.direct.bytes) == normalise(protocol, &self.relayed.bytes)
     }
+}
+
+/// Whether a stream may end as a watcher, for which memcached does not close a connection when the client does.
+fn is_watching(bytes: &[u8]) -> bool {
+    bytes.windows(5).any(|window| window == b"watch")
 }
 
 /// Pieces without these of their bytes.

@@ -1,6 +1,7 @@
 //! A memcached of its own for each play, so that both sides begin with the same state.
 
 use std::env;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{self, Child, Command, Stdio};
@@ -67,11 +68,6 @@ impl Server {
         self.address
     }
 
-    /// Whether it still runs: what was sent may have ended it.
-    pub fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
-    }
-
     /// A connection to it.
     ///
     /// # Errors
@@ -80,6 +76,18 @@ impl Server {
         let stream = TcpStream::connect(self.address).map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         Ok(stream)
+    }
+
+    /// Forgets all items.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn flush(&self) -> Result<(), String> {
+        let mut stream = self.connect()?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
+        let mut answer = [0; 4];
+        stream.write_all(b"flush_all\r\n").and_then(|()| stream.read_exact(&mut answer)).map_err(|error| error.to_string())?;
+        if &answer == b"OK\r\n" { Ok(()) } else { Err("`flush_all` fails".to_owned()) }
     }
 }
 

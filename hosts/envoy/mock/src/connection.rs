@@ -84,6 +84,12 @@ impl Connection {
         self.run()
     }
 
+    /// Neither side closes when it is told the end, as it does otherwise.
+    pub fn stubborn(&self) -> &Self {
+        self.core.stubborn.set(true);
+        self
+    }
+
     /// The client is gone.
     pub fn hang_up(&self) -> &Self {
         self.core.hang_up();

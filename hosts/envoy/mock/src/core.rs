@@ -56,6 +56,10 @@ pub(crate) struct Core {
     pub(crate) state: Cell<State>,
     pub(crate) closed_with: RefCell<Option<(u32, String)>>,
     pub(crate) metadata: RefCell<BTreeMap<String, String>>,
+    /// Whether client and server have closed their sides.
+    ended: [Cell<bool>; 2],
+    /// Neither side closes when it is told the end.
+    pub(crate) stubborn: Cell<bool>,
     /// Hooks are called from within the next injection and the next close.
     pub(crate) reenter: Cell<bool>,
     /// The connection breaks within the next injection.
@@ -110,6 +114,8 @@ impl Core {
             state: Cell::new(State::Open),
             closed_with: RefCell::default(),
             metadata: RefCell::default(),
+            ended: Default::default(),
+            stubborn: Cell::new(false),
             reenter: Cell::new(false),
             fragile: Cell::new(false),
             hide_buffers: Cell::new(false),
@@ -130,6 +136,9 @@ impl Core {
         if self.state.get() != State::Open {
             return;
         }
+        if end {
+            self.side(Direction::Orig).set(true);
+        }
         self.socket.borrow_mut().push_back((pieces, end));
         self.read_socket();
     }
@@ -146,6 +155,9 @@ impl Core {
 
     /// Calls the data hook of a direction, and does with the buffer what it answers.
     pub(crate) fn data(&self, direction: Direction, pieces: Vec<Vec<u8>>, end: bool) -> u32 {
+        if end {
+            self.side(direction).set(true);
+        }
         let len = pieces.iter().map(Vec::len).sum();
         let outside = self.inside.replace(Some(direction));
         let before = self.buffer(direction).replace(pieces);
@@ -302,6 +314,8 @@ impl Core {
                 moved = true;
             }
             moved |= self.read_socket();
+            moved |= self.answer_end(Direction::Reply, &self.client);
+            moved |= self.answer_end(Direction::Orig, &self.server);
             if !moved {
                 return;
             }
@@ -314,6 +328,29 @@ impl Core {
         self.pass(direction, bytes, end);
         if self.fragile.replace(false) {
             self.closed(LOCAL_CLOSE);
+        }
+    }
+
+    /// Who is told the end, and not because the other side has ended, closes too.
+    fn answer_end(&self, direction: Direction, told: &RefCell<(Vec<u8>, bool)>) -> bool {
+        let unasked = told.borrow().1 && !self.side(direction).get();
+        let answer = direction.opposite();
+        if !unasked || self.stubborn.get() || self.side(answer).get() || self.state.get() != State::Open {
+            return false;
+        }
+        match direction {
+            Direction::Reply => self.receive(Vec::new(), true),
+            Direction::Orig => _ = self.data(answer, Vec::new(), true),
+        }
+        true
+    }
+
+    /// Whether the sender of a direction has closed its side.
+    fn side(&self, direction: Direction) -> &Cell<bool> {
+        let [client, server] = &self.ended;
+        match direction {
+            Direction::Orig => client,
+            Direction::Reply => server,
         }
     }
 

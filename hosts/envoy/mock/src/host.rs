@@ -23,6 +23,10 @@ impl Host for MockHost {
         for step in &scenario.steps {
             play_step(&connection, step, cut);
         }
+        if scenario.expect.closed.is_some() && connection.state() == State::Open {
+            // A close that is under way waits for both sides, and lets nothing pass any more.
+            connection.client_last(b"").server_last(b"");
+        }
         let mut observed = Observed {
             to_server: connection.to_server(),
             to_client: connection.to_client(),
@@ -43,7 +47,6 @@ impl Host for MockHost {
 }
 
 fn play_step(connection: &Connection, step: &Step, cut: Cut) {
-    let ended_by_client = connection.server_was_told_end() || matches!(step, Step::ClientEnd(()));
     match step {
         Step::Client(bytes) => {
             for pieces in cut.apply(&bytes.0) {
@@ -57,10 +60,6 @@ fn play_step(connection: &Connection, step: &Step, cut: Cut) {
         }
         Step::ClientEnd(()) => _ = connection.client_last(b""),
         Step::ServerEnd(()) => _ = connection.server_last(b""),
-    }
-    // Who closes tells the server first, and a server that is told so closes too.
-    if connection.state() == State::Open && connection.server_was_told_end() && !ended_by_client {
-        connection.server_last(b"");
     }
 }
 

@@ -4,6 +4,8 @@
 use portcullis_proxylib::Reader;
 
 use crate::memcache::commands::Commands;
+#[cfg(feature = "mutants")]
+use crate::memcache::mutants::{self, Mutant};
 
 /// Bytes of a header, of requests and replies alike.
 pub(super) const HEADER: usize = 24;
@@ -72,6 +74,8 @@ impl Header {
             Form::Key { extras: wanted } => key > 0 && value == 0 && extras == wanted,
             Form::Value { extras: wanted } => key > 0 && extras == wanted,
         };
+        #[cfg(feature = "mutants")]
+        let fits = fits || (mutants::is(Mutant::ValueAfterKey) && matches!(op.form, Form::Key { .. }));
         if fits { Ok(*op) } else { Err(Refusal::Close(Status::InvalidArguments)) }
     }
 }

@@ -91,6 +91,8 @@ impl Binary {
         };
         let keys = if has_key(op) { Keys::One(key) } else { Keys::None };
         let request = Request { name: op.name, needs: op.needs, keys };
+        #[cfg(feature = "mutants")]
+        let request = super::mutants::judged(request, op.answer == Answers::Sometimes);
         match cx.admit(header.frame_len(), &request) {
             Ok(grant) => {
                 self.expect(op, header.opcode);

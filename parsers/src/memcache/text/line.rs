@@ -3,6 +3,8 @@
 
 use super::reply::Shape;
 use crate::memcache::commands::Commands;
+#[cfg(feature = "mutants")]
+use crate::memcache::mutants::{self, Mutant};
 use crate::memcache::request::{Keys, Request, Words};
 
 /// A line that was understood.
@@ -86,6 +88,8 @@ pub(super) fn parse<'a>(line: &'a [u8], scratch: &'a mut Scratch) -> Parsed<'a> 
         return Err(Refusal::close(ERROR));
     }
     let rest = words.rest();
+    #[cfg(feature = "mutants")]
+    let command = mutants::command(command);
     match command {
         b"get" => retrieve("get", Commands::GET, rest),
         b"gets" => retrieve("gets", Commands::GET, rest),
@@ -152,10 +156,15 @@ fn store<'a>(name: &'static str, needs: Commands, rest: &'a [u8], fixed: usize) 
     let noreply = match tail {
         [] => false,
         &[NOREPLY] => true,
+        #[cfg(feature = "mutants")]
+        [_] if mutants::is(Mutant::Noreply) => true,
         _ => return Err(Refusal::close(ERROR)),
     };
     let unique = fixed == 4 || words.get(4).is_some_and(|unique| unsigned(unique, 20).is_some());
-    if key.len() > MAX_KEY || unsigned(flags, 18).is_none() || signed(exptime, 18).is_none() || !unique {
+    let too_long = key.len() > MAX_KEY;
+    #[cfg(feature = "mutants")]
+    let too_long = too_long && !mutants::is(Mutant::KeyLength);
+    if too_long || unsigned(flags, 18).is_none() || signed(exptime, 18).is_none() || !unique {
         return Err(Refusal::close(BAD_FORMAT));
     }
     let answer = if noreply { Expect::Nothing } else { Expect::Reply(Shape::Line) };
@@ -249,6 +258,10 @@ pub(super) enum Length {
 
 /// Reads the length of a value: 0 to `INT_MAX - 2`.
 pub(super) fn read_length(word: &[u8]) -> Length {
+    #[cfg(feature = "mutants")]
+    if let Some(length) = mutants::length(word) {
+        return Length::Good(length);
+    }
     match (unsigned(word, 10), signed(word, 11)) {
         (Some(length), _) if length <= MAX_VALUE => u32::try_from(length).map_or(Length::Doubtful, Length::Good),
         // As a C `int` these are negative, or the two that leave no room for CR LF.

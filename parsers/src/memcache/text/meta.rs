@@ -5,6 +5,8 @@ use super::line::{
 };
 use super::reply::Shape;
 use crate::memcache::commands::Commands;
+#[cfg(feature = "mutants")]
+use crate::memcache::mutants::{self, Mutant};
 use crate::memcache::request::{Keys, Request};
 
 /// Reads the words after a meta command.
@@ -60,6 +62,8 @@ fn store<'a>(words: &[&'a [u8]], scratch: &'a mut Scratch) -> Result<Line<'a>, R
         return Err(Refusal::close(BAD_FORMAT));
     }
     let skip = |answer| Refusal::skip(answer, block);
+    #[cfg(feature = "mutants")]
+    let skip = |answer| if mutants::is(Mutant::RefusedValue) { Refusal::go_on(answer) } else { skip(answer) };
     let flags = Flags::read(flags).map_err(skip)?;
     let needs = flags.store_needs().map_err(skip)?;
     let key = flags.key(key, scratch).map_err(skip)?;
@@ -134,6 +138,10 @@ impl Flags {
 
     /// The key as memcached stores it.
     fn key<'a>(&self, key: &'a [u8], scratch: &'a mut Scratch) -> Result<&'a [u8], &'static [u8]> {
+        #[cfg(feature = "mutants")]
+        if mutants::is(Mutant::Base64) {
+            return Ok(key);
+        }
         if self.has(b'b') { decode(key, scratch).ok_or(BAD_KEY) } else { Ok(key) }
     }
 

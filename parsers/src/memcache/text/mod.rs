@@ -80,7 +80,10 @@ impl Text {
             Mode::Unauthenticated | Mode::Open => {}
         }
         let limit = if is_retrieval(&input) { MAX_RETRIEVAL } else { MAX_LINE };
-        let line_len = match input.find_lf() {
+        let end = input.find_lf();
+        #[cfg(feature = "mutants")]
+        let end = super::mutants::line_end(&input, end);
+        let line_len = match end {
             Some(end) if end <= limit => end.saturating_add(1),
             None if input.len() <= limit => return Ok(Verdict::More(1)),
             _ => return self.give_up(cx, "a request line that is too long", ERROR),
@@ -151,7 +154,10 @@ impl Text {
             self.drop_next = frame_len;
             return self.ask(cx, Some(answer), frame_len);
         }
-        if self.turns.is_empty() {
+        let in_turn = self.turns.is_empty();
+        #[cfg(feature = "mutants")]
+        let in_turn = in_turn || super::mutants::is(super::mutants::Mutant::OutOfTurn);
+        if in_turn {
             cx.inject_reply(answer);
         } else {
             self.turns.push(Turn::Ours(answer));

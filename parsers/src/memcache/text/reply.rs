@@ -1,6 +1,8 @@
 //! Replies of the text protocol, line by line. Values are counted, never searched.
 
 use super::line::{block, unsigned};
+#[cfg(feature = "mutants")]
+use crate::memcache::mutants::{self, Mutant};
 use crate::memcache::request::Words;
 
 /// What the reply to a command looks like.
@@ -44,6 +46,8 @@ pub(super) fn read(shape: Shape, line: &[u8]) -> Option<Part> {
     match shape {
         Shape::Line => (!is_start_of_more(line)).then_some(Part::End(0)),
         Shape::Values if line == b"END" => one_line,
+        #[cfg(feature = "mutants")]
+        Shape::Values if mutants::is(Mutant::EndInValue) => Some(Part::More(0)),
         Shape::Values => value(line),
         Shape::Stats if [&b"STAT "[..], b"ITEM ", b"PREFIX "].iter().any(|word| line.starts_with(word)) => {
             Some(Part::More(0))

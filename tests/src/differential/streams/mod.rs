@@ -5,6 +5,8 @@ mod hostile;
 mod text;
 mod words;
 
+pub use words::CANARY;
+
 use fastrand::Rng;
 
 /// Which of its protocols memcached takes a stream for.
