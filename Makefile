@@ -31,6 +31,10 @@ test-envoy: module test-modules ## The scenario corpus and real clients through 
 test-modules:
 	$(CARGO) build --release -p portcullis-test-module -p portcullis-example-c3po
 
+.PHONY: test-memcached
+test-memcached: module ## memccapable, real clients, and memcached's own tests, through a real Envoy and without it
+	$(PYTHON) tests/conformance/run.py --envoy $(ENVOY)
+
 .PHONY: test-matrix
 test-matrix: module test-modules ## test-envoy on every supported version of Envoy
 	for version in 1.38.3 1.39.3 1.40.0; do $(PYTHON) tests/e2e/run.py --envoy $$version || exit 1; done
@@ -45,6 +49,15 @@ lint: ## rustfmt, clippy with warnings as errors, docs
 bench: module ## The core per request (criterion), and Envoy's CPU per request against tcp_proxy
 	$(CARGO) bench -p portcullis-tests
 	$(PYTHON) tests/bench/envoy.py
+
+.PHONY: fuzz-smoke
+fuzz-smoke: ## Every fuzz target for a short while; needs a nightly toolchain
+	fuzz/run --seconds 30
+
+.PHONY: fuzz
+fuzz: ## Every fuzz target for a long while, and many more differential cases
+	fuzz/run --seconds 1800
+	PORTCULLIS_CASES=200000 $(CARGO) test --release -p portcullis-tests --test memcached_differential -- --nocapture
 
 .PHONY: doc
 doc: ## The API documentation, in target/doc

@@ -116,7 +116,10 @@ impl Run {
         self.client_full(false);
         self.serve(server);
         if self.seen.closed.is_none() && !server.has_left() {
-            assert!(self.unread.is_empty() && !self.datapath.requests_wait(), "a request waits for a server that has answered all");
+            assert!(
+                self.unread.is_empty() && !self.datapath.requests_wait(),
+                "a request waits for a server that has answered all"
+            );
         }
     }
 

@@ -23,8 +23,14 @@ pub(super) fn load(data: &[u8]) {
         match (first, second) {
             (Ok(first), Ok(second)) => {
                 assert!(nodes.is_ok(), "compiled what cannot be read");
-                let lines = |warnings: &[portcullis_policy::Warning]| warnings.iter().map(ToString::to_string).collect::<Vec<_>>();
-                assert_eq!(lines(&first.warnings), lines(&second.warnings), "warnings differ from one time to the next");
+                let lines = |warnings: &[portcullis_policy::Warning]| {
+                    warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+                };
+                assert_eq!(
+                    lines(&first.warnings),
+                    lines(&second.warnings),
+                    "warnings differ from one time to the next"
+                );
                 check_lines(data, &first.warnings);
             }
             (Err(first), Err(second)) => {

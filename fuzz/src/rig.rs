@@ -128,9 +128,27 @@ impl Listener {
 }
 
 const MEMCACHE_COMMANDS: &[&str] = &[
-    "get", "gat", "writeGroup", "noop", "stats", "version", "flush_all", "verbosity", "quit", "slabs", "lru",
-    "lru_crawler", "watch", "cache_memlimit", "misbehave", "shutdown", "refresh_certs", "extstore", "sasl-list-mechs",
-    "sasl-auth", "sasl-step",
+    "get",
+    "gat",
+    "writeGroup",
+    "noop",
+    "stats",
+    "version",
+    "flush_all",
+    "verbosity",
+    "quit",
+    "slabs",
+    "lru",
+    "lru_crawler",
+    "watch",
+    "cache_memlimit",
+    "misbehave",
+    "shutdown",
+    "refresh_certs",
+    "extstore",
+    "sasl-list-mechs",
+    "sasl-auth",
+    "sasl-step",
 ];
 
 /// The access log in memory: requests and replies apart, since only the order within each is the same at every cut.

@@ -13,9 +13,11 @@
 //!
 //! Anything else after a mark stands for itself.
 
-/// Bytes of a script when all repetitions are written out: more than any queue of a parser has places, few enough that they can
-/// be sent one by one some thousand times a second.
-const MAX_BYTES: usize = 48 << 10;
+/// Bytes of a script when all repetitions are written out: enough to fill every queue of a parser.
+const MAX_BYTES: usize = 32 << 10;
+
+/// Bytes up to which a client's are sent one by one. Larger scripts repeat themselves, and would take too long.
+const MAX_BYTEWISE: usize = 2 << 10;
 
 /// Repetitions take more places than this only to be slow.
 const MAX_STEPS: usize = 512;
@@ -46,8 +48,14 @@ impl Script {
 
     /// All that the client sends.
     pub(super) fn client(&self) -> Vec<u8> {
-        let sent = self.steps.iter().filter_map(|step| if let Step::Client(bytes) = step { Some(&bytes[..]) } else { None });
+        let sent =
+            self.steps.iter().filter_map(|step| if let Step::Client(bytes) = step { Some(&bytes[..]) } else { None });
         sent.collect::<Vec<_>>().concat()
+    }
+
+    /// Whether there is time to send every byte for itself.
+    pub(super) fn is_short(&self) -> bool {
+        self.client().len() <= MAX_BYTEWISE
     }
 }
 

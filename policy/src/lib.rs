@@ -12,16 +12,18 @@
 //!
 //! Two kinds of objects are read. Those of `cilium.io/v2` mean what Cilium up to 1.18 documented, and what is easily
 //! misread in them is warned of. `portcullis.dev/v1`, `L7Policy` has the same shape and is strict: what the other warns of
-//! it refuses, regexes match the whole, networks mean addresses whoever has them, and `deny` items may stand beside `l7`.
+//! it refuses, regexes match the whole, networks mean addresses whoever has them, `deny` items may stand beside `l7`, rules
+//! have names and modes, and peers may be known by their certificates. [`schema`] has its schemas.
 //!
 //! # Which rule decides
 //!
 //! For a connection, the policies count whose `endpointSelector` selects the endpoint and that have a section for the
 //! direction. Of their rules, those count that name the port (by number, in a range, or by `0`, which are all alike) and
-//! the remote side. The first row that applies decides; `compile::tests::precedence` has a case for each.
+//! the remote side. The first row that applies decides; `compile::tests::precedence` and the scenarios have a case for each.
 //!
 //! | | what there is | outcome | reason |
 //! |---|---|---|---|
+//! | 0 | no policy was ever in force, or that of the namespace is bad and never was good | denied | not in force, held |
 //! | 1 | no policy for the endpoint and the direction | the listener's default: deny, unless it says `default: allow` | no policy |
 //! | 2 | a deny rule for the port and the peer | denied, whatever allows it | the deny rule |
 //! | 3 | an L7 item that denies the request (strict kind) | denied, whatever allows it | the item |
@@ -31,10 +33,20 @@
 //! | 7 | L7 rules of another protocol only | denied | foreign rules |
 //! | 8 | anything else | denied | no rule |
 //!
+//! # Audit
+//!
+//! Rules, and whole policies, of the strict kind may be only watched (`mode: audit`). A request is allowed exactly where it
+//! would be if all were enforced. Of the others, these pass as [`Outcome::Audit`], and are denied if none of this is so:
+//!
+//! - the only rules and items that deny it are watched, and something allows it: the first of them is named;
+//! - no rule or item that is enforced denies it, and it is denied by default, where all policies that deny by default for
+//!   the endpoint are watched, or a watched rule for the port and the peer has `l7` items;
+//! - the glass is broken: a [`Reloader`] was told so by a file, for a time.
+//!
 //! # Whom a rule names
 //!
 //! The labels of the remote side come from the [`Identities`] file or another source the host knows; who has none is
-//! `reserved:world`. An endpoint without a namespace label is in the namespace `default`, as is a policy without one, and a
+//! `reserved:world`. A [`Certificate`] that the host has verified adds names to it. An endpoint without a namespace label is in the namespace `default`, as is a policy without one, and a
 //! selector that names no namespace means the policy's own. `fromCIDR` and its like do not speak of what is known to be
 //! in the cluster: that has a namespace label, or a `reserved:` one other than `world`. `fromRequires` grants nothing, and
 //! narrows all `fromEndpoints` of the policies that select the endpoint.

@@ -9,10 +9,6 @@ use crate::spec::{STRICT_GROUP, STRICT_KIND, STRICT_VERSION};
 
 /// The manifest of the kind `L7Policy` for Kubernetes, in YAML: `CustomResourceDefinition` with a structural schema.
 pub fn crd() -> String {
-    let mut schema = Schema { editor: false }.map(OBJECT, &[]);
-    // Kubernetes has its own schema of it, and lets nobody write another.
-    schema["properties"]["metadata"] = json!({"type": "object"});
-    schema["anyOf"] = json!([{"required": ["spec"]}, {"required": ["specs"]}]);
     let crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -25,7 +21,7 @@ pub fn crd() -> String {
                 "name": STRICT_VERSION,
                 "served": true,
                 "storage": true,
-                "schema": {"openAPIV3Schema": schema},
+                "schema": {"openAPIV3Schema": Schema { editor: false }.root()},
             }],
         },
     });
@@ -38,14 +34,10 @@ pub fn crd() -> String {
 
 /// The JSON Schema (draft 7) of the kind `L7Policy`, for editors.
 pub fn json_schema() -> String {
-    let mut schema = Schema { editor: true }.map(OBJECT, &["apiVersion", "kind", "metadata"]);
-    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
-    schema["title"] = json!(STRICT_KIND);
-    schema["properties"]["apiVersion"] = json!({"const": format!("{STRICT_GROUP}/{STRICT_VERSION}")});
-    schema["properties"]["kind"] = json!({"const": STRICT_KIND});
-    schema["properties"]["metadata"] = Schema { editor: true }.open(METADATA, &["name"]);
-    schema["anyOf"] = json!([{"required": ["spec"]}, {"required": ["specs"]}]);
-    format!("{schema:#}\n")
+    let mut schema = Schema { editor: true }.root();
+    schema.insert("$schema".to_owned(), json!("http://json-schema.org/draft-07/schema#"));
+    schema.insert("title".to_owned(), json!(STRICT_KIND));
+    format!("{:#}\n", Value::Object(schema))
 }
 
 /// How a schema is written.
@@ -57,7 +49,7 @@ struct Schema {
 impl Schema {
     fn of(&self, shape: &Shape) -> Value {
         match shape {
-            Shape::Open(fields) => self.open(fields, &[]),
+            Shape::Open(fields) => self.open(fields),
             Shape::Text => json!({"type": "string"}),
             Shape::OneOf(words) => json!({"type": "string", "enum": words}),
             Shape::Bool => json!({"type": "boolean"}),
@@ -68,39 +60,66 @@ impl Schema {
         }
     }
 
+    /// The whole object.
+    fn root(&self) -> Map<String, Value> {
+        let properties = OBJECT.iter().map(|field| {
+            let schema = match field.name {
+                "apiVersion" if self.editor => json!({"const": format!("{STRICT_GROUP}/{STRICT_VERSION}")}),
+                "kind" if self.editor => json!({"const": STRICT_KIND}),
+                "metadata" if self.editor => Value::Object(self.object(METADATA, &["name"])),
+                // Kubernetes has its own schema of it, and lets nobody write another.
+                "metadata" => json!({"type": "object"}),
+                _ => self.field(field),
+            };
+            (field.name.to_owned(), schema)
+        });
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), json!("object"));
+        schema.insert("properties".to_owned(), Value::Object(properties.collect()));
+        schema.insert("anyOf".to_owned(), json!([{"required": ["spec"]}, {"required": ["specs"]}]));
+        if self.editor {
+            schema.insert("required".to_owned(), json!(["apiVersion", "kind", "metadata"]));
+            schema.insert("additionalProperties".to_owned(), json!(false));
+        }
+        schema
+    }
+
     fn map(&self, fields: &[Field], required: &[&str]) -> Value {
         let mut schema = self.object(fields, required);
         if self.editor {
-            schema["additionalProperties"] = json!(false);
+            schema.insert("additionalProperties".to_owned(), json!(false));
         }
-        schema
+        Value::Object(schema)
     }
 
-    fn open(&self, fields: &[Field], required: &[&str]) -> Value {
-        let mut schema = self.object(fields, required);
+    fn open(&self, fields: &[Field]) -> Value {
+        let mut schema = self.object(fields, &[]);
         if !self.editor {
-            schema["x-kubernetes-preserve-unknown-fields"] = json!(true);
+            schema.insert("x-kubernetes-preserve-unknown-fields".to_owned(), json!(true));
         }
-        schema
+        Value::Object(schema)
     }
 
-    fn object(&self, fields: &[Field], required: &[&str]) -> Value {
+    fn object(&self, fields: &[Field], required: &[&str]) -> Map<String, Value> {
         let read = fields.iter().filter(|field| field.is_read(Dialect::Strict));
         let properties: Map<_, _> = read.map(|field| (field.name.to_owned(), self.field(field))).collect();
-        let mut schema = json!({"type": "object"});
+        let mut schema = Map::new();
+        schema.insert("type".to_owned(), json!("object"));
         if !properties.is_empty() {
-            schema["properties"] = Value::Object(properties);
+            schema.insert("properties".to_owned(), Value::Object(properties));
         }
         if !required.is_empty() {
-            schema["required"] = json!(required);
+            schema.insert("required".to_owned(), json!(required));
         }
         schema
     }
 
     fn field(&self, field: &Field) -> Value {
         let mut schema = self.of(&field.shape);
-        if !field.about.is_empty() {
-            schema["description"] = json!(field.about);
+        if let Value::Object(schema) = &mut schema
+            && !field.about.is_empty()
+        {
+            schema.insert("description".to_owned(), json!(field.about));
         }
         schema
     }

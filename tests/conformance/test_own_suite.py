@@ -39,11 +39,25 @@ EXCLUDED = {
     **dict.fromkeys(["issue_140.t", "issue_260.t", "refhang.t", "slabhang.t"], "skips itself always"),
     "misbehave.t": "skips itself where the server cannot drop privileges",
     "proxy.t": "skips itself where the server has no proxy",
+    "line-lengths.t": "is about the width of memcached's documentation",
     "whitespace.t": "is about memcached's source, and skips itself outside its repository",
 }
 
 # Tests that come out otherwise by design, by their number.
 DIFFERENT = {
+    # The server closes. Envoy passes that on as the end of one direction, so the client's socket is not dead yet; so it does
+    # with tcp_proxy alone.
+    "idle-timeout.t": {10: "Envoy's half-close"},
+    # A line without an end, said in text to a server that takes binary only (-B binary): it waits for its end, and the file gives up.
+    "issue_50.t": {1: "an unfinished line does not reach the server"},
+    # We answer `GET / HTTP/1.1` by a close as the server does; it never sees the line, and logs that its client went.
+    "watcher.t": {11: "a refused line does not reach the server"},
+}
+
+# What is cut out of a file both ways, as nothing after it would be reached.
+LEFT_OUT = {
+    # Versions of memcached do not agree where the next command begins, so we close (docs/memcache.md, `cas` without its unique).
+    "cas.t": re.compile(r"^# cas empty\n.*?(?=^# set foo1$)", re.MULTILINE | re.DOTALL),
 }
 
 # Where the first server of a file is not the one that counts.
@@ -56,10 +70,11 @@ AUTHENTICATED = ["ascii-auth.t"]
 
 
 class Outcome(NamedTuple):
-    """What a file said: its plan, and the result of each test by number. Equal if all of it is."""
+    """What a file said: its plan, the result of each test by number, and whether it came to its end."""
 
     plan: str
     results: tuple
+    ended: bool
 
     def passed(self) -> int:
         return sum(self.results)
@@ -76,12 +91,19 @@ class OwnSuite(unittest.TestCase):
         cls.folder = harness.scratch_folder("own-suite")
         cls.build = cls.folder / "build"
         cls.build.mkdir()
-        (cls.build / "t").symlink_to(cls.tree / "t")
+        shutil.copytree(cls.tree / "t", cls.build / "t")
+        for name, left_out in LEFT_OUT.items():
+            file = cls.build / "t" / name
+            text, count = left_out.subn("", file.read_text())
+            if count != 1:
+                raise rig.RigError(f"`{file}` has not what LEFT_OUT says")
+            file.write_text(text)
         # What the files ask for its help text, to see what the build can do.
         (cls.build / "memcached-debug").symlink_to(harness.memcached())
         cls.fronts = cls.enterClassContext(Fronts(cls.folder, WORKERS))
         cls.pool = cls.enterClassContext(ThreadPoolExecutor(WORKERS))
-        chosen = [name for name in files(cls.tree) if method_of(name) in unittest.defaultTestLoader.getTestCaseNames(cls)]
+        picked = unittest.defaultTestLoader.getTestCaseNames(cls)
+        chosen = [name for name in files(cls.tree) if method_of(name) in picked]
         # The largest first, roughly by what they say.
         chosen.sort(key=lambda name: name not in ("binary.t", "chunked-items.t", "getset.t", "lru-maintainer.t", "watcher.t", "metaget.t"))
         cls.runs = {name: [cls.pool.submit(cls.run_file, name, way) for way in (direct, cls.fronts.through)] for name in chosen}
@@ -89,8 +111,11 @@ class OwnSuite(unittest.TestCase):
 
     @classmethod
     def tearDownClass(cls):
-        print(f"{len(cls.counted)} files of memcached's own tests: {sum(len(outcome.results) for outcome in cls.counted)} tests, "
-              f"{sum(outcome.passed() for outcome in cls.counted)} of them passed against the server alone")
+        tests = sum(len(outcome.results) for outcome in cls.counted)
+        print(f"memcached's own tests: {len(cls.counted)} files, {tests} tests with the same result but for "
+              f"{sum(map(len, DIFFERENT.values()))} by design; {sum(outcome.passed() for outcome in cls.counted)} passed against the server alone")
+        for name, tests in DIFFERENT.items():
+            print(f"DIFFERENT {name}: " + ", ".join(f"{number}: {reason}" for number, reason in tests.items()))
         for name, reason in sorted(EXCLUDED.items()):
             print(f"EXCLUDED {name}: {reason}")
 
@@ -101,8 +126,9 @@ class OwnSuite(unittest.TestCase):
             print(f"{name} differed, and is run again: {self.unexpected(name, alone, through)}")
             alone, through = (self.run_file(name, way) for way in (direct, self.fronts.through))
         self.assertEqual(self.unexpected(name, alone, through), [])
-        self.counted.append(alone)
         self.assertTrue(alone.results, "the file tested nothing")
+        self.assertTrue(alone.ended and through.ended, f"the file took more than {FILE_SECONDS} s")
+        self.counted.append(alone)
 
     def unexpected(self, name: str, alone: Outcome, through: Outcome) -> list[str]:
         by_design = DIFFERENT.get(name, {})
@@ -119,20 +145,18 @@ class OwnSuite(unittest.TestCase):
         folder = harness.scratch_folder(f"own-suite/{name}-{way.__name__}")
         options = OPTIONS.get(name) or options_of((cls.tree / "t" / name).read_text())
         options = options.format(folder=folder, authfile=cls.build / "t" / "authfile")
-        with way(folder, options.split(), name in AUTHENTICATED) as port, open(folder / "said", "w") as said:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child = subprocess.Popen(["perl", f"-I{cls.build}/t/lib", f"t/{name}"], cwd=cls.build, stdin=subprocess.DEVNULL, stdout=said,
-                                         stderr=open(folder / "complained", "w"), env=dict(os.environ, T_MEMD_USE_DAEMON=f"127.0.0.1:{port}"),
-                                         start_new_session=True)
-                try:
-                    child.wait(FILE_SECONDS)
-                finally:
-                    child.kill()
-                    child.wait()
+        with (way(folder, options.split(), name in AUTHENTICATED) as port,
+              open(folder / "said", "w") as said, open(folder / "complained", "w") as complained):
+            try:
+                subprocess.run(["perl", f"t/{name}"], cwd=cls.build, stdin=subprocess.DEVNULL, stdout=said, stderr=complained,
+                               env=dict(os.environ, T_MEMD_USE_DAEMON=f"127.0.0.1:{port}"), start_new_session=True, timeout=FILE_SECONDS)
+                ended = True
+            except subprocess.TimeoutExpired:
+                ended = False
         text = (folder / "said").read_text(errors="replace")
         plan = re.search(r"^1\.\.(.*)", text, re.MULTILINE)
         results = re.findall(r"^(not ok|ok) \d+", text, re.MULTILINE)
-        return Outcome(plan[1] if plan else "none", tuple(result == "ok" for result in results))
+        return Outcome(plan[1] if plan else "none", tuple(result == "ok" for result in results), ended)
 
 
 class Fronts(contextlib.ExitStack):

@@ -94,13 +94,13 @@ class Bmemcached(PythonClient):
 
 class NodeClient(BothWays):
     def do(self, script: str, port: int, what: str) -> dict:
-        modules = cached("npm clients", lambda: rig.fetch("fetch-node-clients"))
-        told = subprocess.run(["node", HERE / "node" / script, str(port), what], env=dict(os.environ, NODE_PATH=str(modules)),
+        told = subprocess.run(["node", HERE / "node" / script, str(port), what], env=dict(os.environ, NODE_PATH=str(self.modules)),
                               capture_output=True, text=True, timeout=60)
         self.assertEqual(told.returncode, 0, told.stderr)
         return json.loads(told.stdout)
 
     def check(self, script: str, work: dict, denied: dict) -> None:
+        self.modules = cached("npm clients", lambda: rig.fetch("fetch-node-clients"))
         self.check_work(lambda port: self.do(script, port, "work"), work)
         self.check_denied(lambda port: self.do(script, port, "denied"), denied)
 
@@ -141,7 +141,8 @@ def fetch_bmemcached() -> None:
     """Into a folder of its own, for it is pure Python."""
     folder = rig.ROOT / ".cache" / "conformance" / "python"
     if not (folder / "bmemcached").is_dir():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:", "--target", folder, BMEMCACHED]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--only-binary=:all:",
+               "--target", folder, BMEMCACHED]
         if subprocess.run(pip, stdout=sys.stderr).returncode != 0:
             raise unittest.SkipTest(f"pip could not install {BMEMCACHED}, see above")
     if str(folder) not in sys.path:

@@ -40,7 +40,11 @@ pub(super) fn hear(bytes: &[u8], dice: &mut Dice, rules: Rules) -> Heard {
     let start = HEADER + extras;
     let Some(name) = bytes.get(start..start + key) else { return Heard::Part };
     let keys = if keyed { vec![name] } else { Vec::new() };
-    assert!(admits(rules, matches!(opcode, 0x00 | 0x09 | 0x0c | 0x0d), keys), "policy does not admit `{shown}` of `{}`", name.escape_ascii());
+    assert!(
+        admits(rules, matches!(opcode, 0x00 | 0x09 | 0x0c | 0x0d), keys),
+        "policy does not admit `{shown}` of `{}`",
+        name.escape_ascii()
+    );
     let len = HEADER + body;
     if bytes.len() < len {
         return Heard::Part;

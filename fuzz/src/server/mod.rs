@@ -60,7 +60,11 @@ impl Server {
             if rest.is_empty() {
                 return out;
             }
-            assert!(self.state != State::Left && self.state != State::Streams, "sent after the end: `{}`", rest.escape_ascii());
+            assert!(
+                self.state != State::Left && self.state != State::Streams,
+                "sent after the end: `{}`",
+                rest.escape_ascii()
+            );
             // What it answers depends on which request it is, and on nothing that depends on cuts.
             let mut dice = Dice(u64::from(self.seed) << 32 | self.asked);
             let heard = match (self.listener.protocol, received[0]) {

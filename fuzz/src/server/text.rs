@@ -22,7 +22,8 @@ pub(super) fn hear(bytes: &[u8], dice: &mut Dice, listener: Listener, state: Sta
         return Heard::Question { len: after, reply: b"MN\r\n".to_vec() };
     }
     let block = match (command, rest) {
-        (b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas", [_, _, _, len, ..]) | (b"ms", [_, len, ..]) => {
+        (b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas", [_, _, _, len, ..])
+        | (b"ms", [_, len, ..]) => {
             let len = std::str::from_utf8(len).ok().and_then(|len| len.parse::<usize>().ok());
             len.unwrap_or_else(|| panic!("no length: `{shown}`")) + 2
         }
@@ -41,7 +42,10 @@ pub(super) fn hear(bytes: &[u8], dice: &mut Dice, listener: Listener, state: Sta
     }
     let reads = matches!(command, b"get" | b"gets" | b"mg" | b"me");
     let changes = meta && rest.iter().skip(1).any(|flag| matches!(flag[0], b'N' | b'T'));
-    assert!(admits(listener.rules, reads && !(changes && command == b"mg"), keys(command, rest).iter().map(Vec::as_slice)), "policy does not admit `{shown}`");
+    assert!(
+        admits(listener.rules, reads && !(changes && command == b"mg"), keys(command, rest).iter().map(Vec::as_slice)),
+        "policy does not admit `{shown}`"
+    );
     if bytes.len() < after + block {
         return Heard::Part;
     }
@@ -94,11 +98,12 @@ fn reply(command: &[u8], rest: &[&[u8]], dice: &mut Dice) -> (Vec<u8>, State) {
         b"stats" => dice.pick(&[b"STAT pid 1\r\nSTAT END 2\r\nEND\r\n", b"END\r\n", b"RESET\r\n", b"OK\r\n"]).to_vec(),
         b"version" => b"VERSION 1.6.18\r\n".to_vec(),
         b"watch" if dice.roll(4) == 0 => b"CLIENT_ERROR watch commands not allowed\r\n".to_vec(),
-        b"watch" => return (b"OK\r\nts=1 gid=1 type=item_get\r\n".to_vec(), State::Streams),
+        // What it says next would race with what the client must not send.
+        b"watch" => return (b"OK\r\n".to_vec(), State::Streams),
         b"quit" => return (Vec::new(), State::Left),
-        b"lru_crawler" if rest.first() == Some(&&b"metadump"[..]) => {
-            dice.pick(&[b"key=a exp=-1\r\nEND\r\n", b"OK\r\nkey=b\r\nEND\r\n", b"BUSY currently processing\r\n"]).to_vec()
-        }
+        b"lru_crawler" if rest.first() == Some(&&b"metadump"[..]) => dice
+            .pick(&[b"key=a exp=-1\r\nEND\r\n", b"OK\r\nkey=b\r\nEND\r\n", b"BUSY currently processing\r\n"])
+            .to_vec(),
         b"lru_crawler" if rest.first() == Some(&&b"mgdump"[..]) => b"mg a\r\nmg b\r\nEN\r\n".to_vec(),
         _ if silent => Vec::new(),
         b"set" | b"add" | b"replace" | b"append" | b"prepend" | b"cas" => dice

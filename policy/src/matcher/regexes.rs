@@ -346,13 +346,19 @@ thread_local! {
 /// How often the literals of each bucket were found in the current decision.
 #[derive(Default)]
 struct Seen {
+    /// The first buckets. Keys have few literals in them, and the table is far away in memory.
+    few: Vec<(u32, u32)>,
     round: u32,
-    /// The last round, and the count in it.
+    /// Of all other buckets, the last round, and the count in it.
     counts: Vec<(u32, u32)>,
 }
 
+/// Buckets that are looked through one by one.
+const FEW: usize = 8;
+
 impl Seen {
     fn begin(&mut self, buckets: usize) {
+        self.few.clear();
         if self.counts.len() < buckets {
             self.counts.resize(buckets, (0, 0));
         }
@@ -363,6 +369,14 @@ impl Seen {
     }
 
     fn count(&mut self, bucket: u32) -> u32 {
+        if let Some((_, count)) = self.few.iter_mut().find(|(known, _)| *known == bucket) {
+            *count = count.saturating_add(1);
+            return *count;
+        }
+        if self.few.len() < FEW {
+            self.few.push((bucket, 1));
+            return 1;
+        }
         let Some((round, count)) = self.counts.get_mut(bucket as usize) else { return 1 };
         *count = if *round == self.round { count.saturating_add(1) } else { 1 };
         *round = self.round;

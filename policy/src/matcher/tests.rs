@@ -272,6 +272,25 @@ mod matchers {
     }
 
     #[test]
+    fn many_literals_may_be_there_many_times() {
+        let mut builder = KeyMatcherBuilder::new(Dialect::Cilium);
+        for n in 0..20_u32 {
+            let pattern = format!("lit{n:02}[0-9]");
+            builder.add(KeyPattern::Regex(&pattern), 1, RuleId::nth(n), Effect::Allow).unwrap();
+        }
+        let matcher = builder.build().unwrap();
+        let all: String = (0..20).map(|n| format!("lit{n:02}x")).collect();
+        for times in 0..8 {
+            let key = all.repeat(times);
+            assert_eq!(matcher.decide(1, key.as_bytes()), L7Decision::NoMatch, "{times}");
+            for n in 0..20_u32 {
+                let key = format!("{key}lit{n:02}7");
+                assert_eq!(matcher.decide(1, key.as_bytes()), L7Decision::Allow(RuleId::nth(n)), "{times} {n}");
+            }
+        }
+    }
+
+    #[test]
     fn thousands_of_regexes_are_told_apart() {
         let mut builder = KeyMatcherBuilder::new(Dialect::Cilium);
         for n in 0..2_000_u32 {

@@ -70,7 +70,8 @@ fn tables_and_readers_have_the_same_fields() {
         let allowed = error.split("allowed are ").nth(1).unwrap_or(&error).to_owned();
         let mut known: Vec<_> = allowed.split(", ").map(|name| name.trim_matches('`')).collect();
         let mut names: Vec<_> = table.iter().map(|field| field.name).collect();
-        (known.sort_unstable(), names.sort_unstable());
+        known.sort_unstable();
+        names.sort_unstable();
         assert_eq!(known, names, "{text}");
     }
     check::<super::leaves::Port>(fields::PORT, "$");
@@ -144,4 +145,30 @@ fn what_cannot_be_enforced_is_refused_by_name() {
             .replace("Clusterwide", "")
             .replace("{name: p}", "{name: p, namespace: a}");
     assert!(refusals(&outside).contains("outside of the policy's namespace `a`"));
+}
+
+#[test]
+fn the_page_for_operators_has_every_field() {
+    let page = include_str!("../../../docs/policy.md");
+    let tables = [
+        fields::OBJECT,
+        fields::METADATA,
+        fields::SPEC,
+        fields::DEFAULT_DENY,
+        fields::CONDITIONS,
+        fields::EXPRESSION,
+        fields::INGRESS,
+        fields::EGRESS,
+        fields::CIDR_SET,
+        fields::PORT_RULE,
+        fields::PORT,
+        fields::L7_RULES,
+        fields::ITEM,
+    ];
+    for field in tables.into_iter().flatten() {
+        assert!(page.contains(&format!("`{}`", field.name)), "`{}` is not in docs/policy.md", field.name);
+    }
+    for word in fields::ENTITIES.iter().copied().chain(fields::PEER.iter().map(|field| field.name)) {
+        assert!(page.contains(word), "{word} is not in docs/policy.md");
+    }
 }

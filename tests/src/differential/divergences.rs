@@ -192,6 +192,9 @@ const fn binary(id: &'static str, is_one: fn(&Refused<'_>) -> bool, answers: &'s
     Divergence { id, protocol: Protocol::Binary, is_one, answers, then }
 }
 
+/// Of a request that does not begin with 0x80.
+pub(super) const MAGIC: &str = "binary-magic";
+
 /// All rows, the more special before the more general.
 pub const DIVERGENCES: &[Divergence] = &[
     text("leading-space", |r| r.line.starts_with(b" ") && !r.words.is_empty(), &[ERROR], Then::Close),
@@ -292,7 +295,7 @@ pub const DIVERGENCES: &[Divergence] = &[
         Then::GoOn,
     ),
     text("unknown-noreply", |r| !r.is(KNOWN) && r.last_is_noreply() && r.words.len() > 1, &[ERROR], Then::Close),
-    binary("binary-magic", |r| !r.line.starts_with(b"\x80"), &[""], Then::Close),
+    binary(MAGIC, |r| !r.line.starts_with(b"\x80"), &[""], Then::Close),
     binary("binary-value-left", |r| matches!(r.opcode(), 0x10 | 0x1c..=0x1e | 0x23 | 0x24) && r.body() > r.key_end() - 24, &["Invalid arguments"], Then::Close),
     binary("binary-unknown", |r| matches!(r.opcode(), 0x1b | 0x1f | 0x25..) && r.key_end() > 24, &["Unknown command"], Then::Close),
     binary("binary-body", |r| r.body() > 1 << 30, &["Invalid arguments"], Then::Close),

@@ -142,6 +142,10 @@ impl Judge {
             if plays.are_same(protocol) {
                 return Ok(met);
             }
+            if protocol == Protocol::Binary && plays.close_in_tail(pieces.concat().len()) {
+                met.push(divergences::MAGIC);
+                return Ok(met);
+            }
             match self.excise(&pieces, protocol, &plays, pause)? {
                 Ok((divergence, left, without)) => {
                     met.push(divergence.id);
@@ -159,18 +163,19 @@ impl Judge {
     /// Takes out of a stream one request whose refusal is listed, and plays what is left.
     fn excise(&self, pieces: &[Vec<u8>], protocol: Protocol, plays: &Plays, pause: Duration) -> Result<Excised, Box<Difference>> {
         let bytes = pieces.concat();
+        let sent = [&*bytes, &tail(protocol)].concat();
         let mut why = "not listed".to_owned();
         for (nth, refused) in plays.trace.refused.iter().enumerate() {
             let range = refused.start.min(bytes.len())..refused.end.min(bytes.len());
-            let rows = divergences::find(protocol, &bytes[range.clone()]);
-            if rows.is_empty() {
+            let rows = divergences::find(protocol, &sent[refused.clone()]);
+            if rows.is_empty() || range.is_empty() {
                 continue;
             }
             let is_last = nth + 1 == plays.trace.refused.len();
             let ending = match plays.trace.closed {
                 Some(_) if is_last => Ending::Closed,
                 // The answers to the tail would have been something else than more of it.
-                None if is_last && refused.end >= bytes.len() + tail(protocol).len() => Ending::Swallowed,
+                None if is_last && refused.end >= sent.len() => Ending::Swallowed,
                 _ => Ending::Open,
             };
             // Line feeds at its end were refused on their own.
@@ -258,6 +263,15 @@ impl Plays {
         !self.direct.hung
             && !self.relayed.hung
             && normalise(protocol, &self.direct.bytes) == normalise(protocol, &self.relayed.bytes)
+    }
+}
+
+impl Plays {
+    /// Whether the last request of a stream took part of the tail for its key, so that the rest is no request: memcached then
+    /// closes without the reply to it.
+    fn close_in_tail(&self, stream_len: usize) -> bool {
+        let in_tail = self.trace.refused.last().is_some_and(|last| last.start >= stream_len);
+        in_tail && self.trace.closed.is_some() && self.relayed.bytes.starts_with(&self.direct.bytes)
     }
 }
 

@@ -42,8 +42,9 @@ impl Server {
     fn start_at(program: &Path, address: SocketAddr) -> Result<Self, String> {
         let child = Command::new(program)
             .args(["-l", &address.ip().to_string(), "-p", &address.port().to_string(), "-U", "0"])
-            // One thread answers as well as four, and starts faster. Only root needs the user, everyone else ignores it.
-            .args(["-t", "1", "-m", "64", "-c", "64", "-u", "nobody"])
+            // One thread answers as well as four, and starts faster. The maintainer sends crawlers at times of its own, and
+            // those of a client are then refused. Only root needs the user, everyone else ignores it.
+            .args(["-t", "1", "-m", "64", "-c", "64", "-u", "nobody", "-o", "no_lru_maintainer"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

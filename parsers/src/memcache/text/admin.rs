@@ -26,6 +26,7 @@ pub(super) fn parse<'a>(command: &[u8], rest: &[u8]) -> Result<Line<'a>, Refusal
         (b"flush_all", [delay, NOREPLY]) if is_i32(delay) => line("flush_all", Commands::FLUSH_ALL, Expect::Nothing),
         (b"flush_all", [_] | [_, NOREPLY]) => Err(Refusal::unless(words.contains(&NOREPLY), BAD_EXPTIME)),
         (b"stats", words) if is_stats(words) => line("stats", Commands::STATS, Expect::Reply(Shape::Stats)),
+        (b"stats", [b"detail"] | [b"detail", _]) => Err(Refusal::go_on(BAD_DETAIL)),
         // `noreply` is no more than a topic here.
         (b"stats", _) => Err(Refusal::go_on(ERROR)),
         (b"cache_memlimit", [megabytes]) if is_u32(megabytes) => reply("cache_memlimit", Commands::CACHE_MEMLIMIT),
@@ -34,6 +35,7 @@ pub(super) fn parse<'a>(command: &[u8], rest: &[u8]) -> Result<Line<'a>, Refusal
         }
         (b"slabs", [b"automove", mode]) if *mode != b"ratio" && !is_u32(mode) => Err(Refusal::go_on(BAD_FORMAT)),
         (b"slabs", words) if is_slabs(words) => reply("slabs", Commands::SLABS),
+        (b"slabs", [b"reassign", _, last]) if *last != NOREPLY => Err(Refusal::go_on(BAD_FORMAT)),
         (b"lru", words) if is_lru(words) => reply("lru", Commands::LRU),
         (b"lru_crawler", [b"metadump", class]) if is_name(class) => {
             line("lru_crawler", Commands::LRU_CRAWLER, Expect::Reply(Shape::Dump(b"END")))
@@ -42,6 +44,7 @@ pub(super) fn parse<'a>(command: &[u8], rest: &[u8]) -> Result<Line<'a>, Refusal
             line("lru_crawler", Commands::LRU_CRAWLER, Expect::Reply(Shape::Dump(b"EN")))
         }
         (b"lru_crawler", words) if is_crawler(words) => reply("lru_crawler", Commands::LRU_CRAWLER),
+        (b"lru_crawler", [b"tocrawl" | b"sleep", last]) if *last != NOREPLY => Err(Refusal::go_on(BAD_FORMAT)),
         (b"watch", words) if words.iter().all(|topic| WATCH_TOPICS.contains(topic)) => {
             line("watch", Commands::WATCH, Expect::Reply(Shape::Watch))
         }
@@ -115,6 +118,8 @@ fn is_number(word: &[u8]) -> bool {
 fn is_name(word: &[u8]) -> bool {
     word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b',' | b'_'))
 }
+
+const BAD_DETAIL: &[u8] = b"CLIENT_ERROR usage: stats detail on|off|dump\r\n";
 
 const STATS_TOPICS: &[&[u8]] = &[
     b"settings",

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::words::{key, pick, value};
+use super::words::{CANARY, key, pick, value};
 
 /// A packet whose header may say something else than what follows it.
 #[derive(Clone, Debug)]
@@ -57,7 +57,12 @@ impl Packet {
             4 => n.wrapping_add(8),
             _ => rng.u32(..300),
         };
-        match rng.u8(..16) {
+        match rng.u8(..18) {
+            16 | 17 => {
+                // A request as the value of another, for a server that does not swallow it.
+                self.body.extend(Packet::new(pick(rng, &[&0_u8, &0x0c, &4]).to_owned(), b"", CANARY.as_bytes(), b"").bytes());
+                self.body_len = u32::try_from(self.body.len()).unwrap_or(0);
+            }
             0..3 => self.key_len = u16::try_from(near(self.key_len.into(), rng) & 0xffff).unwrap_or(0),
             3..5 => self.extras_len = u8::try_from(near(self.extras_len.into(), rng) & 0xff).unwrap_or(0),
             5..9 => self.body_len = near(self.body_len, rng),
