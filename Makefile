@@ -48,6 +48,7 @@ lint: ## rustfmt, clippy with warnings as errors, docs
 .PHONY: bench
 bench: module ## The core per request (criterion), and Envoy's CPU per request against tcp_proxy
 	$(CARGO) bench -p portcullis-tests
+	$(CARGO) bench -p portcullis-policy
 	$(PYTHON) tests/bench/envoy.py
 
 .PHONY: fuzz-smoke

@@ -88,9 +88,9 @@ impl Run {
                     }
                     None => {
                         for (at, byte) in bytes.iter().enumerate() {
-                            let before = counted::counts().progress;
+                            let before = (counted::counts().progress, self.seen.ends[0]);
                             self.server(std::slice::from_ref(byte), false);
-                            if counted::counts().progress > before {
+                            if (counted::counts().progress, self.seen.ends[0]) != before {
                                 here.push(at + 1);
                             }
                         }

@@ -152,11 +152,11 @@ fn owed(seen: &Seen) -> bool {
 
 fn compare(way: Way, expected: &Seen, seen: &Seen) {
     same(way, "to the client", &expected.to_client, &seen.to_client);
-    assert_eq!(expected.closed, seen.closed, "{way:?}: the close");
-    assert_eq!(expected.ends, seen.ends, "{way:?}: the ends");
     for (expected, seen) in expected.log.iter().zip(&seen.log) {
         same(way, "the log", expected, seen);
     }
+    assert_eq!(expected.closed, seen.closed, "{way:?}: the close");
+    assert_eq!(expected.ends, seen.ends, "{way:?}: the ends");
 }
 
 /// Where all is denied, the server gets nothing but a question, and the client nothing but errors.

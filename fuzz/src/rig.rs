@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use portcullis_policy::Fields;
 use portcullis_proxylib::testing::{CoreHost, Scenario};
 use portcullis_proxylib::{Datapath, Entry, Instance, Level, Log, Meta, Sink, Status, write_json};
 use serde_json::{Value, json};
@@ -42,6 +43,9 @@ pub(super) struct Listener {
     pub(super) servers: Servers,
 }
 
+/// A listener, its log, and what is known of its connections.
+type Made = (Arc<Instance>, Arc<Records>, Meta);
+
 impl Listener {
     pub(super) fn choose(protocol: &'static str, settings: u8) -> Self {
         let rules = [Rules::DenyAll, Rules::AllowAll, Rules::Reads, Rules::NotNo][usize::from(settings & 3)];
@@ -56,7 +60,7 @@ impl Listener {
     /// A connection, and the log of its listener.
     pub(super) fn open(self) -> (Datapath, Arc<Instance>, Arc<Records>) {
         thread_local! {
-            static LISTENERS: RefCell<HashMap<Listener, (Arc<Instance>, Arc<Records>, Meta)>> = RefCell::default();
+            static LISTENERS: RefCell<HashMap<Listener, Made>> = RefCell::default();
         }
         let known = LISTENERS.with_borrow_mut(|known| known.entry(self).or_insert_with(|| self.make()).clone());
         let (instance, records, meta) = known;
@@ -65,7 +69,7 @@ impl Listener {
         (Datapath::new(connection), instance, records)
     }
 
-    fn make(self) -> (Arc<Instance>, Arc<Records>, Meta) {
+    fn make(self) -> Made {
         let scenario = self.scenario();
         let mut instance = CoreHost::new(REGISTRY).instance(&scenario, &Arc::default()).expect("the policy compiles");
         let records = Arc::new(Records::default());
@@ -166,6 +170,33 @@ impl Sink for Records {
     fn record(&self, entry: &Entry<'_>) {
         let mut logs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let log = &mut logs[usize::from(entry.status == Status::Reply)];
-        write_json(entry, SystemTime::UNIX_EPOCH, log);
+        if log.len() < MAX_JSON {
+            write_json(entry, SystemTime::UNIX_EPOCH, log);
+        } else {
+            brief(entry, log);
+        }
     }
 }
+
+/// As much of a record as can differ.
+fn brief(entry: &Entry<'_>, log: &mut Vec<u8>) {
+    struct Brief<'l>(&'l mut Vec<u8>);
+    impl Fields for Brief<'_> {
+        fn text(&mut self, _: &'static str, value: &[u8]) {
+            self.0.extend_from_slice(value);
+        }
+
+        fn list(&mut self, _: &'static str, values: &mut dyn Iterator<Item = &[u8]>) {
+            values.for_each(|value| self.0.extend_from_slice(value));
+        }
+    }
+    log.extend_from_slice(entry.status.as_str().as_bytes());
+    log.extend_from_slice(entry.rule.map_or(entry.reason, |rule| &rule.name).as_bytes());
+    if let Some(fields) = entry.fields {
+        fields.describe(&mut Brief(log));
+    }
+    log.push(b'\n');
+}
+
+/// Bytes of a log that are written as they are in production. Writing all would take most of the time.
+const MAX_JSON: usize = 4 << 10;

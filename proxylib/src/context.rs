@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use portcullis_policy::{Decision, Describe, Outcome, RuleId, RuleSet, Snapshot, View};
+use portcullis_policy::{Decision, Describe, Outcome, Reason, RuleId, RuleSet, Snapshot, View};
 
 use crate::jobs::{Jobs, Pending};
 use crate::log::{Entry, Log, Status};
@@ -97,7 +97,7 @@ impl<'c, R: RuleSet> Context<'c, R> {
             Outcome::Audit => 1,
             Outcome::Deny => 2,
         };
-        let nothing = Decision { outcome: Outcome::Deny, rule: None, reason: portcullis_policy::Reason::NoRule };
+        let nothing = Decision { outcome: Outcome::Deny, rule: None, reason: Reason::NoRule };
         let worst = requests.clone().map(|request| self.judge(&request)).max_by_key(severity).unwrap_or(nothing);
         self.settle(worst);
         for request in requests {
@@ -116,7 +116,7 @@ impl<'c, R: RuleSet> Context<'c, R> {
 
     /// Denies a request for what it is and not for a rule, and writes the access log.
     pub fn refuse(&mut self, reason: &'static str, request: &dyn Describe) -> Denied {
-        self.call.tally.denied = self.call.tally.denied.saturating_add(1);
+        self.settle(Decision { outcome: Outcome::Deny, rule: None, reason: Reason::Malformed });
         self.write(Status::Denied, None, reason, request);
         Denied { rule: None }
     }
@@ -171,7 +171,7 @@ impl<'c, R: RuleSet> Context<'c, R> {
         };
         *counter = counter.saturating_add(1);
         if decision.outcome != Outcome::Allow {
-            tally.last_denial = Some(decision);
+            tally.last_denial = Some((decision, self.call.snapshot.generation()));
         }
     }
 

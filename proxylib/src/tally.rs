@@ -16,8 +16,9 @@ pub struct Tally {
     pub errors: u64,
     /// Parsers that panicked.
     pub panics: u64,
-    /// The last decision that was not to allow.
-    pub last_denial: Option<Decision>,
+    /// The last decision that was not to allow, and the generation of the policy that it is of: rule ids mean nothing in
+    /// any other.
+    pub last_denial: Option<(Decision, u64)>,
 }
 
 impl Tally {

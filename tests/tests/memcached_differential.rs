@@ -58,7 +58,8 @@ fn run(memcached: &Path, first: u64, count: u64, most: usize, part: Part) -> Tal
     thread::scope(|scope| {
         for _ in 0..LANES {
             scope.spawn(|| {
-                let (mut judge, mut guard) = (Judge::new(memcached), Guard::new(memcached));
+                let mut judge = if part == Part::Replies { Judge::new(memcached) } else { Judge::hasty(memcached) };
+                let mut guard = Guard::new(memcached);
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + count || tally.lock().unwrap().failures.len() >= most {
@@ -139,10 +140,18 @@ fn every_known_way_past_the_parser_is_found() {
     let mut missed = Vec::new();
     for mutant in Mutant::ALL {
         let begun = Instant::now();
-        activate(Some(mutant));
-        let tally = run(&memcached, 0, CASES, 1, Part::Both);
-        activate(None);
-        match tally.failures.first() {
+        let mut found = None;
+        let mut first = 0;
+        while found.is_none() && first < CASES {
+            activate(Some(mutant));
+            let failures = run(&memcached, first, CASES - first, 1, Part::Both).failures;
+            activate(None);
+            // What is found must be the way past the parser, and nothing else.
+            let is_sound = |seed: u64| [Part::Canary, Part::Replies].iter().all(|part| run(&memcached, seed, 1, 1, *part).failures.is_empty());
+            first = failures.iter().map(|(seed, _)| seed + 1).max().unwrap_or(CASES);
+            found = failures.into_iter().find(|(seed, _)| is_sound(*seed));
+        }
+        match found {
             Some((seed, why)) => {
                 let why: String = why.lines().next().unwrap_or_default().chars().take(90).collect();
                 println!("{mutant:?}: found by seed {seed} in {:.1?}: {why}", begun.elapsed());

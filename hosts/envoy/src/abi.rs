@@ -75,6 +75,7 @@ macro_rules! callbacks {
 // `bool` answers are C booleans, one byte each.
 callbacks! {
     log = envoy_dynamic_module_callback_log(level: u32, message: Buf);
+    is_validation_mode = envoy_dynamic_module_callback_is_validation_mode() -> u8;
 
     read_chunks_size = envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks_size(filter: *mut c_void) -> usize;
     read_chunks = envoy_dynamic_module_callback_network_filter_get_read_buffer_chunks(filter: *mut c_void, out: *mut Buf) -> u8;
@@ -93,6 +94,12 @@ callbacks! {
     connection_id = envoy_dynamic_module_callback_network_filter_get_connection_id(filter: *mut c_void) -> u64;
     remote_address = envoy_dynamic_module_callback_network_filter_get_remote_address(filter: *mut c_void, address: *mut Buf, port: *mut u32) -> u8;
     local_address = envoy_dynamic_module_callback_network_filter_get_local_address(filter: *mut c_void, address: *mut Buf, port: *mut u32) -> u8;
+    is_ssl = envoy_dynamic_module_callback_network_filter_is_ssl(filter: *mut c_void) -> u8;
+    uri_names_size = envoy_dynamic_module_callback_network_filter_get_ssl_uri_sans_size(filter: *mut c_void) -> usize;
+    uri_names = envoy_dynamic_module_callback_network_filter_get_ssl_uri_sans(filter: *mut c_void, out: *mut Buf) -> u8;
+    dns_names_size = envoy_dynamic_module_callback_network_filter_get_ssl_dns_sans_size(filter: *mut c_void) -> usize;
+    dns_names = envoy_dynamic_module_callback_network_filter_get_ssl_dns_sans(filter: *mut c_void, out: *mut Buf) -> u8;
+    subject = envoy_dynamic_module_callback_network_filter_get_ssl_subject(filter: *mut c_void, out: *mut Buf) -> u8;
     set_metadata = envoy_dynamic_module_callback_network_set_dynamic_metadata_string(filter: *mut c_void, namespace: Buf, key: Buf, value: Buf);
 
     define_counter = envoy_dynamic_module_callback_network_filter_config_define_counter(config: *mut c_void, name: Buf, id: *mut usize) -> u32;

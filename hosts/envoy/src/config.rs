@@ -27,6 +27,13 @@ pub(crate) struct ListenerConfig {
     pub(crate) port: Option<u16>,
     /// The identities file.
     pub(crate) identities: Option<PathBuf>,
+    /// Who the client is, its certificate says. Only of a certificate that Envoy was told to verify.
+    #[serde(default)]
+    pub(crate) tls_identity: bool,
+    /// The file that turns all denials by policy into audits for a time.
+    pub(crate) break_glass: Option<PathBuf>,
+    /// Where it is written how it stands with the policies.
+    pub(crate) status_file: Option<PathBuf>,
     #[serde(default)]
     pub(crate) default: Otherwise,
     /// What becomes of a connection whose bytes cannot be framed.
@@ -45,6 +52,27 @@ pub(crate) struct PolicyConfig {
     pub(crate) files: Vec<PathBuf>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) inline: Option<String>,
+    pub(crate) isolate: Option<Isolate>,
+    #[serde(default)]
+    pub(crate) start: Start,
+}
+
+/// What a bad file holds back besides itself, if it is not everything.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Isolate {
+    Namespace,
+}
+
+/// What becomes of a listener whose first policies cannot be used.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Start {
+    /// Envoy refuses it.
+    #[default]
+    Refuse,
+    /// It denies everything until they are mended.
+    Deny,
 }
 
 /// The endpoint that a connection is judged for.
@@ -104,12 +132,15 @@ impl ListenerConfig {
         };
         let config: Self = document.read(Dialect::Strict)?;
         let fault = |field: &str, message: &str| Err(NodeError::new(place_of(document, field), field, message));
-        let PolicyConfig { files, directory, inline } = &config.policy;
+        let PolicyConfig { files, directory, inline, .. } = &config.policy;
         if files.is_empty() && directory.is_none() && inline.is_none() {
             return fault("policy", "names no policy; give `files`, `directory` or `inline`");
         }
         if matches!(config.endpoint, Endpoint::Lookup) && config.identities.is_none() {
             return fault("endpoint", "`lookup` needs an `identities` file to look in");
+        }
+        if config.tls_identity && matches!(config.direction, Direction::Egress) {
+            return fault("tlsIdentity", "the certificate is the client's, who is not the remote side of `egress`");
         }
         Ok(config)
     }

@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 use std::net::{IpAddr, SocketAddr};
 
+use portcullis_policy::Certificate;
 use portcullis_proxylib::Direction;
 
 use crate::abi::{self, Buf};
@@ -15,6 +16,12 @@ pub(crate) fn log(level: u32, text: &str) {
     let line = format!("portcullis: {text}");
     // SAFETY: may be called from any thread; Envoy copies the text.
     unsafe { abi::log(level, Buf::of(line.as_bytes())) }
+}
+
+/// Whether Envoy only checks its configuration, and will not serve it. On the main thread.
+pub(crate) fn is_validating() -> bool {
+    // SAFETY: asks for a state of the process.
+    unsafe { abi::is_validation_mode() != 0 }
 }
 
 /// Envoy's filter object: one connection.
@@ -153,6 +160,36 @@ impl Filter {
         let text = std::str::from_utf8(unsafe { text.bytes() }).ok()?;
         let address: IpAddr = text.parse().ok()?;
         Some(SocketAddr::new(address.to_canonical(), u16::try_from(port).ok()?))
+    }
+
+    /// What the certificate of a TLS client says of it; `None` without one, and for one that names nobody. Before the
+    /// handshake there is none. Envoy does not say whether it has verified it.
+    pub(crate) fn certificate(self) -> Option<Certificate> {
+        // SAFETY: the filter is alive.
+        if unsafe { abi::is_ssl(self.0) } == 0 {
+            return None;
+        }
+        let uris = self.names(abi::uri_names_size, abi::uri_names);
+        let dns_names = self.names(abi::dns_names_size, abi::dns_names);
+        let mut buf = Buf::EMPTY;
+        // SAFETY: the filter is alive, and there is room for the answer.
+        let known = unsafe { abi::subject(self.0, &raw mut buf) } != 0;
+        // SAFETY: the text belongs to the connection; it is read before anything else is called.
+        let subject = known.then(|| String::from_utf8_lossy(unsafe { buf.bytes() }).into_owned());
+        let named = !uris.is_empty() || !dns_names.is_empty() || subject.as_ref().is_some_and(|name| !name.is_empty());
+        named.then(|| Certificate::new(uris, dns_names, subject))
+    }
+
+    /// The names of one kind. What is no UTF-8 gets characters that no name in a policy has.
+    fn names(self, size: unsafe fn(*mut c_void) -> usize, fill: unsafe fn(*mut c_void, *mut Buf) -> u8) -> Vec<String> {
+        // SAFETY: the filter is alive.
+        let mut names = vec![Buf::EMPTY; unsafe { size(self.0) }];
+        // SAFETY: the filter is alive, and there is room for as many names as Envoy has just said there are.
+        if names.is_empty() || unsafe { fill(self.0, names.as_mut_ptr()) } == 0 {
+            return Vec::new();
+        }
+        // SAFETY: the names belong to the connection; they are read before anything else is called.
+        names.iter().map(|name| String::from_utf8_lossy(unsafe { name.bytes() }).into_owned()).collect()
     }
 
     pub(crate) fn set_metadata(self, key: &str, value: &str) {

@@ -76,6 +76,7 @@ mod handle;
 pub mod hooks;
 mod housekeeper;
 mod listener;
+mod policies;
 mod pool;
 mod process;
 mod session;

@@ -7,13 +7,14 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use portcullis_policy::{
-    Change, CompileOptions, Compiled, DefaultVerdict, Identities, Identity, Labels, NodeError, Place, PolicyErrors,
-    PolicyStore, RuleId, Snapshot, Source, Traffic, Watch,
+    Change, DefaultVerdict, Identities, Identity, Labels, NodeError, Place, PolicyErrors, PolicyStore, Reload, RuleId,
+    Status, Traffic, Warning, Watch,
 };
-use portcullis_proxylib::{ErasedProtocol, Instance, Log, Meta, Registry, Target};
+use portcullis_proxylib::{Connection, Entry, Instance, Log, Meta, Registry, Sink, Target};
 
-use crate::config::{Endpoint, ListenerConfig};
+use crate::config::{Endpoint, ListenerConfig, Start};
 use crate::envoy::{Config, Filter};
+use crate::policies::Policies;
 use crate::process::{self, SharedLog};
 use crate::stats::{Levels, Stats};
 use crate::waker::Waker;
@@ -24,9 +25,17 @@ pub(crate) struct Listener {
     pub(crate) instance: Arc<Instance>,
     pub(crate) stats: Stats,
     envoy: Config,
+    protocol: &'static str,
     port: Option<u16>,
+    traffic: Traffic,
+    /// The labels of the endpoint, where they are the same for all connections.
+    endpoint: Option<Labels>,
+    default: DefaultVerdict,
+    /// Clients must show a certificate.
+    tls_identity: bool,
     identities: ArcSwap<Identities>,
-    policies: Policies,
+    /// How it stood with the policies when their files were last looked at.
+    status: ArcSwap<Status>,
     log: Option<Arc<SharedLog>>,
     /// All connections, and some that have ended since these were last looked through.
     connections: Mutex<Vec<Weak<Waker>>>,
@@ -34,19 +43,8 @@ pub(crate) struct Listener {
 
 /// Files that are read again when they change.
 pub(crate) struct Watches {
-    policies: Watch,
+    policies: Policies,
     identities: Option<Watch>,
-}
-
-/// Where the policy comes from, and what it is compiled for.
-struct Policies {
-    registry: &'static Registry,
-    protocol: &'static dyn ErasedProtocol,
-    inline: Option<String>,
-    default: DefaultVerdict,
-    traffic: Traffic,
-    /// The labels of the endpoint, where they are the same for all connections.
-    endpoint: Option<Labels>,
 }
 
 impl Listener {
@@ -69,24 +67,17 @@ impl Listener {
         let listen = protocol.listen(&config.protocol_config);
         let listen = listen.map_err(|error| fault("protocolConfig", error.to_string()))?;
 
-        let policies = Policies {
-            registry,
-            protocol,
-            inline: config.policy.inline,
-            default: config.default.into(),
-            traffic: config.direction.into(),
-            endpoint: match config.endpoint {
-                Endpoint::Lookup => None,
-                Endpoint::Labels(labels) => Some(labels),
-            },
-        };
-        let mut watches = Watches {
-            policies: Watch::new(config.policy.files.into_iter().chain(config.policy.directory)),
-            identities: config.identities.map(|path| Watch::new([path])),
-        };
         let policy = Arc::new(PolicyStore::default());
-        if let Some(change) = watches.policies.poll(SystemTime::now()) {
-            policy.store(policies.compile(change)?);
+        let mut watches = Watches {
+            policies: Policies::new(&config, registry),
+            identities: config.identities.as_ref().map(|path| Watch::new([path])),
+        };
+        let mut done = Vec::new();
+        for event in watches.policies.poll(&policy, SystemTime::now()) {
+            match event {
+                Reload::Refused(errors) if config.policy.start == Start::Refuse => return Err(errors),
+                event => done.push(event),
+            }
         }
         let known = match watches.identities.as_mut().and_then(|watch| watch.poll(SystemTime::now())) {
             Some(change) => load_identities(change)?,
@@ -120,19 +111,52 @@ impl Listener {
             instance: Arc::new(instance),
             stats,
             envoy,
+            protocol: protocol.name(),
             port: config.port,
+            traffic: config.direction.into(),
+            endpoint: match config.endpoint {
+                Endpoint::Lookup => None,
+                Endpoint::Labels(labels) => Some(labels),
+            },
+            default: config.default.into(),
+            tls_identity: config.tls_identity,
             identities: ArcSwap::from_pointee(known),
-            policies,
+            status: ArcSwap::from_pointee(watches.policies.status().clone()),
             log,
             connections: Mutex::default(),
         };
+        done.into_iter().for_each(|event| listener.tell(event));
         Ok((listener, watches))
     }
 
-    /// Describes a connection. To be asked once something was read from it or written to it, when the two sides are known.
-    pub(crate) fn describe(&self, filter: Filter) -> Meta {
+    /// Opens a connection. To be asked once something was read from it or written to it, when the two sides are known.
+    ///
+    /// # Errors
+    /// Why Envoy must close it.
+    pub(crate) fn connect(&self, filter: Filter) -> Result<Connection, &'static str> {
+        let meta = self.describe(filter);
+        // Without a certificate a client would slip past all that is denied to it by name.
+        if self.tls_identity && meta.remote.certificate().is_none() {
+            self.stats.count_error(filter);
+            if let Some(log) = &self.log {
+                log.record(&Entry {
+                    status: portcullis_proxylib::Status::Error,
+                    protocol: self.protocol,
+                    meta: &meta,
+                    rule: None,
+                    reason: "the client has shown no certificate that names it",
+                    generation: self.instance.policy.load().generation(),
+                    fields: None,
+                });
+            }
+            return Err("portcullis_no_certificate");
+        }
+        self.instance.open(meta).map_err(|_refused| "portcullis_refused")
+    }
+
+    fn describe(&self, filter: Filter) -> Meta {
         let (source, destination) = (filter.source(), filter.destination());
-        let (own, remote) = match self.policies.traffic {
+        let (own, remote) = match self.traffic {
             Traffic::Ingress => (destination, source),
             Traffic::Egress => (source, destination),
         };
@@ -141,11 +165,15 @@ impl Listener {
             Some(address) => identities.identify(address.ip()),
             None => Identity::unknown(None),
         };
+        let certificate = if self.tls_identity { filter.certificate() } else { None };
         Meta {
             id: filter.connection_id(),
-            traffic: self.policies.traffic,
-            endpoint: self.policies.endpoint.clone().unwrap_or_else(|| identify(own).labels),
-            remote: identify(remote),
+            traffic: self.traffic,
+            endpoint: self.endpoint.clone().unwrap_or_else(|| identify(own).labels),
+            remote: match certificate {
+                Some(certificate) => identify(remote).with_certificate(certificate),
+                None => identify(remote),
+            },
             // No policy speaks of port 0.
             port: self.port.or(destination.map(|address| address.port())).unwrap_or(0),
             source,
@@ -177,16 +205,12 @@ impl Listener {
     /// Puts in force what has changed in the files. What cannot be used changes nothing, and is said once.
     pub(crate) fn reload(&self, watches: &mut Watches) {
         let now = SystemTime::now();
-        if let Some(change) = watches.policies.poll(now) {
-            match self.policies.compile(change) {
-                Ok(snapshot) => {
-                    let generation = self.instance.policy.store(snapshot);
-                    self.stats.note_reload();
-                    envoy::log(abi::LOG_INFO, &format!("policy generation {generation} is in force"));
-                }
-                Err(errors) => self.keep("policy", &errors),
-            }
+        let done = watches.policies.poll(&self.instance.policy, now);
+        if **self.status.load() != *watches.policies.status() {
+            self.status.store(Arc::new(watches.policies.status().clone()));
         }
+        done.into_iter().for_each(|event| self.tell(event));
+        watches.policies.write_status(now);
         if let Some(change) = watches.identities.as_mut().and_then(|watch| watch.poll(now)) {
             match load_identities(change) {
                 Ok(identities) => {
@@ -201,8 +225,15 @@ impl Listener {
 
     /// Shows the levels of the moment in the metrics: without a connection where Envoy can do that, else through one.
     pub(crate) fn show(&self, filter: Option<Filter>) {
+        let status = self.status.load();
+        let age = |since| SystemTime::now().duration_since(since).map_or(0, |age| age.as_secs());
         let levels = || Levels {
             policy_generation: self.instance.policy.load().generation(),
+            policy_age: status.since.map_or(0, age),
+            // Not more digits than a reader's floating-point number has.
+            policy_hash: status.hash >> 32,
+            policy_bad: status.error.is_some(),
+            break_glass: self.instance.policy.load().is_glass_broken(),
             held_bytes: u64::try_from(self.instance.budget.held()).unwrap_or(u64::MAX),
             log_lost: self.log.as_ref().map_or(0, |log| log.take_lost()),
         };
@@ -213,32 +244,65 @@ impl Listener {
         }
     }
 
-    fn keep(&self, what: &str, errors: &PolicyErrors) {
-        self.stats.note_error();
-        log_errors(&format!("keeping the {what} in force: "), errors);
+    /// Says what has become of the policies.
+    fn tell(&self, event: Reload) {
+        match event {
+            Reload::Applied { generation, warnings } => self.applied(generation, &warnings),
+            Reload::Held { generation, warnings, namespaces, errors } => {
+                self.applied(generation, &warnings);
+                self.keep(&format!("policies of the namespaces `{}`", namespaces.join("`, `")), &errors);
+            }
+            Reload::Refused(errors) => self.keep("policy", &errors),
+            // As an error, so that who logs nothing else sees it.
+            Reload::GlassBroken { generation, order } => envoy::log(
+                abi::LOG_ERROR,
+                &format!("AUDIT: the glass is broken, {}; policy generation {generation}", one_line(order)),
+            ),
+            Reload::GlassMended { generation } => envoy::log(
+                abi::LOG_WARN,
+                &format!("the glass is mended: policy is enforced again; policy generation {generation}"),
+            ),
+            Reload::GlassRefused(errors) => {
+                self.stats.note_error();
+                log_errors("ignoring the break-glass file: ", &errors);
+            }
+        }
     }
-}
 
-impl Policies {
-    fn compile(&self, change: Change) -> Result<Snapshot, PolicyErrors> {
-        let mut sources = change.sources?;
-        sources.extend(self.inline.as_ref().map(|text| Source::new("filter_config policy.inline", text.as_bytes())));
-        let options = CompileOptions { default: self.default, l7proto: Some(self.protocol.name()) };
-        let Compiled { snapshot, warnings, .. } = Snapshot::compile(&sources, self.registry, &options)?;
+    fn applied(&self, generation: u64, warnings: &[Warning]) {
+        // The first one is no reload.
+        if generation > 1 {
+            self.stats.note_reload();
+        }
+        envoy::log(abi::LOG_INFO, &format!("policy generation {generation} is in force"));
         for warning in warnings {
             envoy::log(abi::LOG_WARN, &one_line(warning));
         }
-        let nobody = match &self.endpoint {
-            Some(labels) if !snapshot.selects(labels, self.traffic) => {
-                Some(format!("no policy selects the endpoint `{labels}`"))
-            }
-            None if snapshot.rule(RuleId::nth(0)).is_none() => Some("no policy has a rule".to_owned()),
-            _ => None,
+        let policy = self.instance.policy.load();
+        let direction = match self.traffic {
+            Traffic::Ingress => "ingress",
+            Traffic::Egress => "egress",
         };
-        if let Some(nobody) = nobody {
-            envoy::log(abi::LOG_WARN, &format!("{nobody}: `default` decides alone"));
+        let nobody = match &self.endpoint {
+            Some(labels) if !policy.selects(labels, self.traffic) => {
+                format!("no policy selects the endpoint `{labels}` for {direction}")
+            }
+            None if policy.rule(RuleId::nth(0)).is_none() => "no policy has a rule".to_owned(),
+            _ => return,
+        };
+        let all = match self.default {
+            DefaultVerdict::Deny => "everything is denied",
+            DefaultVerdict::Allow => "everything passes, as `default` is `allow`",
+        };
+        envoy::log(abi::LOG_WARN, &format!("{nobody}: {all}"));
+    }
+
+    fn keep(&self, what: &str, errors: &PolicyErrors) {
+        self.stats.note_error();
+        match self.instance.policy.load().generation() {
+            0 => log_errors("nothing passes until this is mended: ", errors),
+            _ => log_errors(&format!("keeping the {what} in force: "), errors),
         }
-        Ok(snapshot)
     }
 }
 

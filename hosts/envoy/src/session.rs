@@ -31,7 +31,7 @@ pub(crate) struct Session {
     reading_stopped: bool,
     ends: Ends,
     /// The denial that the connection's metadata tell of.
-    told: Option<Decision>,
+    told: Option<(Decision, u64)>,
 }
 
 #[derive(Default)]
@@ -140,8 +140,7 @@ impl Session {
     }
 
     fn open(&mut self, handle: &Handle) {
-        let listener = &handle.listener;
-        match listener.instance.open(listener.describe(handle.filter)) {
+        match handle.listener.connect(handle.filter) {
             Ok(connection) => {
                 let mut datapath = Box::new(Datapath::new(connection));
                 if let Some(waker) = handle.waker() {
@@ -150,7 +149,7 @@ impl Session {
                 }
                 self.phase = Phase::Open(datapath);
             }
-            Err(_refused) => self.phase = Phase::Ending(Ending::close(handle, "portcullis_refused")),
+            Err(why) => self.phase = Phase::Ending(Ending::close(handle, why)),
         }
     }
 
@@ -197,9 +196,10 @@ impl Session {
 }
 
 /// Writes a denial into the connection's metadata.
-fn tell(handle: &Handle, denial: Decision) {
+fn tell(handle: &Handle, (denial, generation): (Decision, u64)) {
     let policy = handle.listener.instance.policy.load();
-    let rule = denial.rule.and_then(|id| policy.rule(id));
+    // The policy may have been swapped since, and its ids with it.
+    let rule = denial.rule.filter(|_| policy.generation() == generation).and_then(|id| policy.rule(id));
     handle.filter.set_metadata("verdict", if denial.outcome == Outcome::Audit { "audit" } else { "denied" });
     handle.filter.set_metadata("rule", rule.map_or(denial.reason.as_str(), |rule| rule.name.as_str()));
 }

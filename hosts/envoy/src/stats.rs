@@ -19,6 +19,10 @@ pub(crate) struct Stats {
     policy_generation: usize,
     policy_reloads: Deferred,
     policy_errors: Deferred,
+    policy_age: usize,
+    policy_hash: usize,
+    policy_bad: usize,
+    break_glass: usize,
     log_lost: usize,
     held_bytes: usize,
 }
@@ -35,6 +39,12 @@ pub(crate) struct Deferred {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Levels {
     pub(crate) policy_generation: u64,
+    /// Seconds since the policies in force were.
+    pub(crate) policy_age: u64,
+    pub(crate) policy_hash: u64,
+    /// The files hold something that is not in force.
+    pub(crate) policy_bad: bool,
+    pub(crate) break_glass: bool,
     pub(crate) held_bytes: u64,
     /// Records of the access log that were lost and not counted yet.
     pub(crate) log_lost: u64,
@@ -57,6 +67,10 @@ impl Stats {
             policy_generation: gauge("policy_generation")?,
             policy_reloads: deferred("policy_reloads")?,
             policy_errors: deferred("policy_errors")?,
+            policy_age: gauge("policy_age_seconds")?,
+            policy_hash: gauge("policy_hash")?,
+            policy_bad: gauge("policy_bad")?,
+            break_glass: gauge("break_glass")?,
             log_lost: counter("log_lost")?,
             held_bytes: gauge("held_bytes")?,
         })
@@ -84,6 +98,11 @@ impl Stats {
                 filter.count(counter, count);
             }
         }
+    }
+
+    /// Counts a connection that was turned away.
+    pub(crate) fn count_error(&self, filter: Filter) {
+        filter.count(self.errors, 1);
     }
 
     /// Counts a panic of our own.
@@ -115,6 +134,10 @@ impl Stats {
         }
         count(self.log_lost, levels.log_lost);
         set(self.policy_generation, levels.policy_generation);
+        set(self.policy_age, levels.policy_age);
+        set(self.policy_hash, levels.policy_hash);
+        set(self.policy_bad, levels.policy_bad.into());
+        set(self.break_glass, levels.break_glass.into());
         set(self.held_bytes, levels.held_bytes);
     }
 }

@@ -52,11 +52,16 @@ pub fn write_json(entry: &Entry<'_>, now: SystemTime, out: &mut Vec<u8>) {
     put(
         out,
         format_args!(
-            ",\"port\":{},\"remote\":{{\"knownBy\":\"{}\",\"labels\":{{",
+            ",\"port\":{},\"remote\":{{\"knownBy\":\"{}\"",
             meta.port,
             meta.remote.known_by.as_str()
         ),
     );
+    if let Some(certificate) = meta.remote.certificate() {
+        out.extend_from_slice(b",\"name\":");
+        quote(out, certificate.to_string().as_bytes(), start.saturating_add(LABELS_END));
+    }
+    out.extend_from_slice(b",\"labels\":{");
     let mut labels = Members { end: start.saturating_add(LABELS_END), out, first: true };
     for label in meta.remote.labels.iter() {
         labels.label(label);

@@ -22,6 +22,8 @@ enum Then {
     GoOn,
     Close,
     Either,
+    /// With the next request, if there were one: all that came was the value.
+    Swallow,
 }
 
 /// How a connection stood after a refused request.
@@ -38,24 +40,32 @@ pub(super) enum Ending {
 /// A request that did not reach the server.
 struct Refused<'a> {
     line: &'a [u8],
+    /// Bytes after the line that were refused with it.
+    rest: usize,
     words: Vec<&'a [u8]>,
 }
 
 /// The rows that a refused request may belong to.
 pub(super) fn find(protocol: Protocol, request: &[u8]) -> Vec<&'static Divergence> {
     let line = request.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let rest = request.len().saturating_sub(line.len() + 1);
     let words = line.strip_suffix(b"\r").unwrap_or(line);
     let words = words.split(|&byte| byte == b' ').filter(|word| !word.is_empty()).collect();
     let line = if protocol == Protocol::Text { line } else { request };
-    let refused = Refused { line, words };
+    let refused = Refused { line, rest, words };
     DIVERGENCES.iter().filter(|row| row.protocol == protocol && (row.is_one)(&refused)).collect()
 }
 
 impl Divergence {
     /// Checks what the client gets: with the request in its stream what it gets without it, and one of the answers.
     pub(super) fn check(&self, with: &[u8], without: &[u8], ending: Ending) -> Result<(), String> {
-        let closed = ending == Ending::Closed;
-        if self.then != Then::Either && closed != (self.then == Then::Close) {
+        let allowed = match self.then {
+            Then::GoOn => ending == Ending::Open,
+            Then::Close => ending == Ending::Closed,
+            Then::Either => ending != Ending::Swallowed,
+            Then::Swallow => ending == Ending::Swallowed,
+        };
+        if !allowed {
             return Err(format!("wanted {:?}, and it is {ending:?}", self.then));
         }
         let (with, without) = (normalise(self.protocol, with), normalise(self.protocol, without));
@@ -130,6 +140,11 @@ impl<'a> Refused<'a> {
 
     fn body(&self) -> usize {
         self.line.get(8..12).map_or(0, |body| body.iter().fold(0, |sum, &byte| sum << 8 | usize::from(byte)))
+    }
+
+    /// Whether all of the value was refused with the line.
+    fn has_value(&self) -> bool {
+        !self.is(&["ms"]) || self.length().and_then(value_of).is_some_and(|len| self.rest as i128 >= len + 2)
     }
 
     fn meta_flags(&self) -> &[&'a [u8]] {
@@ -252,17 +267,17 @@ pub const DIVERGENCES: &[Divergence] = &[
         Then::Close,
     ),
     text("ms-words", |r| r.is(&["ms"]) && r.words.len() < 3, &[BAD_FORMAT], Then::GoOn),
-    text("ms-early", |r| r.is(&["ms"]) && r.words.len() > 2, &[META_ERROR], Then::GoOn),
+    text("ms-early", |r| r.is(&["ms"]) && !r.has_value(), &[META_ERROR], Then::Swallow),
     text("ms-odd-flag", |r| r.is(&["ms"]) && r.meta_flags().iter().any(|flag| !flag[0].is_ascii_alphanumeric()), &[BAD_FORMAT], Then::Close),
     text(
         "meta-flag-form",
-        |r| r.meta_flags().iter().any(|flag| is_odd_flag(flag)),
+        |r| r.has_value() && r.meta_flags().iter().any(|flag| is_odd_flag(flag)),
         &[META_ERROR],
         Then::GoOn,
     ),
     text(
         "base64",
-        |r| r.meta_flags().iter().any(|flag| flag[0] == b'b') && !is_base64(r.word(1)),
+        |r| r.has_value() && r.meta_flags().iter().any(|flag| flag[0] == b'b') && !is_base64(r.word(1)),
         &[META_ERROR],
         Then::GoOn,
     ),

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use portcullis_envoy::Buf;
 use portcullis_proxylib::Direction;
 
-use crate::core::{Calls, Core};
+use crate::core::{Calls, Certificate, Core};
 use crate::listener::{self, Metrics};
 
 /// Where the addresses of connections come from.
@@ -124,6 +124,34 @@ callbacks! {
         tell_address(DESTINATION, address, port)
     }
 
+    fn envoy_dynamic_module_callback_is_validation_mode() -> u8 {
+        0
+    }
+
+    fn envoy_dynamic_module_callback_network_filter_is_ssl(filter: *mut c_void) -> u8 {
+        u8::from(core(filter).certificate.borrow().is_some())
+    }
+
+    fn envoy_dynamic_module_callback_network_filter_get_ssl_uri_sans_size(filter: *mut c_void) -> usize {
+        core(filter).certificate.borrow().as_ref().map_or(0, |certificate| certificate.uris.len())
+    }
+
+    fn envoy_dynamic_module_callback_network_filter_get_ssl_uri_sans(filter: *mut c_void, out: *mut Buf) -> u8 {
+        tell_names(core(filter), |certificate| &certificate.uris, out)
+    }
+
+    fn envoy_dynamic_module_callback_network_filter_get_ssl_dns_sans_size(filter: *mut c_void) -> usize {
+        core(filter).certificate.borrow().as_ref().map_or(0, |certificate| certificate.dns_names.len())
+    }
+
+    fn envoy_dynamic_module_callback_network_filter_get_ssl_dns_sans(filter: *mut c_void, out: *mut Buf) -> u8 {
+        tell_names(core(filter), |certificate| &certificate.dns_names, out)
+    }
+
+    fn envoy_dynamic_module_callback_network_filter_get_ssl_subject(filter: *mut c_void, out: *mut Buf) -> u8 {
+        tell_names(core(filter), |certificate| std::slice::from_ref(&certificate.subject), out)
+    }
+
     fn envoy_dynamic_module_callback_network_set_dynamic_metadata_string(filter: *mut c_void, namespace: Buf, key: Buf, value: Buf) {
         core(filter).metadata.borrow_mut().insert(format!("{}.{}", text(namespace), text(key)), text(value));
     }
@@ -199,6 +227,16 @@ fn tell_address((text, number): (&'static str, u32), address: *mut Buf, port: *m
     unsafe {
         address.write(Buf { ptr: text.as_ptr(), len: text.len() });
         port.write(number);
+    }
+    1
+}
+
+fn tell_names(core: &Core, of: impl FnOnce(&Certificate) -> &[Vec<u8>], out: *mut Buf) -> u8 {
+    let certificate = core.certificate.borrow();
+    let Some(certificate) = &*certificate else { return 0 };
+    for (n, name) in of(certificate).iter().enumerate() {
+        // SAFETY: the module has room for as many as it was told there are.
+        unsafe { out.add(n).write(Buf { ptr: name.as_ptr(), len: name.len() }) };
     }
     1
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use portcullis_envoy::hooks::CONTINUE;
 use portcullis_proxylib::Direction;
 
-use crate::core::{Core, State};
+use crate::core::{Certificate, Core, State};
 use crate::hooks;
 use crate::listener::Metrics;
 
@@ -30,6 +30,12 @@ impl Connection {
         assert_eq!(status, CONTINUE);
         core.event(2);
         Self { core, gone: false }
+    }
+
+    /// The client speaks TLS, and has shown this certificate.
+    pub fn show(&self, certificate: Certificate) -> &Self {
+        self.core.certificate.replace(Some(certificate));
+        self
     }
 
     /// The client sends bytes; then the event loop turns.

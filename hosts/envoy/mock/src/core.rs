@@ -12,6 +12,17 @@ use portcullis_proxylib::Direction;
 use crate::hooks;
 use crate::listener::Metrics;
 
+/// What the client's certificate names it; all empty for TLS without one.
+#[derive(Clone, Debug, Default)]
+pub struct Certificate {
+    /// Its URIs.
+    pub uris: Vec<Vec<u8>>,
+    /// Its DNS names.
+    pub dns_names: Vec<Vec<u8>>,
+    /// Its subject.
+    pub subject: Vec<u8>,
+}
+
 /// What has become of the client's side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
@@ -33,6 +44,8 @@ pub(crate) struct Core {
     pub(crate) ours: Cell<*const c_void>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) calls: Arc<Calls>,
+    /// What the client has shown, if it speaks TLS.
+    pub(crate) certificate: RefCell<Option<Certificate>>,
     /// The buffers, in slices.
     read_buffer: RefCell<Vec<Vec<u8>>>,
     write_buffer: RefCell<Vec<Vec<u8>>>,
@@ -99,6 +112,7 @@ impl Core {
             ours: Cell::new(std::ptr::null()),
             metrics,
             calls: Arc::default(),
+            certificate: RefCell::default(),
             read_buffer: RefCell::default(),
             write_buffer: RefCell::default(),
             inside: Cell::new(None),

@@ -14,7 +14,7 @@ mod host;
 mod listener;
 
 pub use connection::Connection;
-pub use core::State;
+pub use core::{Certificate, State};
 pub use host::MockHost;
 pub use listener::{Listener, log_lines};
 
