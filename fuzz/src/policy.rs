@@ -65,7 +65,10 @@ fn is_same(node: &Node, json: &serde_json::Value) -> bool {
     match (&node.value, json) {
         (Value::Null, serde_json::Value::Null) => true,
         (Value::Bool(one), serde_json::Value::Bool(other)) => one == other,
-        (Value::Integer(one), serde_json::Value::Number(other)) => other.as_i64() == Some(*one),
+        (Value::Integer(one), serde_json::Value::Number(other)) => {
+            // `-0` is a float to one of them.
+            other.as_i64() == Some(*one) || (*one == 0 && other.as_f64() == Some(0.0))
+        }
         // That reader is content with almost the nearest number.
         (Value::Float(one), serde_json::Value::Number(other)) => {
             other.as_f64().is_some_and(|other| (one - other).abs() <= other.abs() * 1e-12)

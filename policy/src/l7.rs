@@ -212,7 +212,7 @@ impl<R: RuleSet> RuleCompiler for TypedCompiler<R> {
 }
 
 /// The protocols that policies may name as `l7proto`.
-pub trait Protocols {
+pub trait Protocols: Send + Sync {
     /// The rule compiler of a protocol, or nothing if there is no such protocol.
     fn compiler(&self, l7proto: &str) -> Option<&dyn RuleCompiler>;
     /// All names, for error messages.

@@ -1,5 +1,7 @@
 """Who is behind an address and who may do what: changed files count without a restart."""
 
+import datetime
+import json
 import os
 import re
 import unittest
@@ -99,6 +101,80 @@ class Policies(unittest.TestCase):
         self.policy.unlink()
         wait_for("reads are denied, too", lambda: self.wire.send(FLEET_GET).line() == DENIED)
         wait_for("our log says so", lambda: re.search(r"no policy|no policies|selects", self.stand.envoy.log()), 5)
+
+
+class Operated(unittest.TestCase):
+    """What an operator has besides the policies: how it stands, the glass to break, a bad file that holds back itself alone."""
+
+    def setUp(self):
+        name = self._testMethodName.replace("test_", "operated-")
+        self.directory = scratch_folder(name + "-files")
+        self.policy = self.directory / "policy.yaml"
+        self.policy.write_text(FLEET.read_text())
+        self.status, self.glass = self.directory / "status.txt", self.directory / "glass"
+        self.options: dict = {"statusFile": str(self.status), "breakGlass": str(self.glass)}
+        self.name = name
+
+    def start(self, **policy) -> Stand:
+        return self.enterContext(Stand(self.name, [], policy={"directory": str(self.directory), **policy}, **self.options))
+
+    def wait_for_status(self, **wanted) -> dict:
+        def look():
+            told = json.loads(self.status.read_text()) if self.status.exists() else {}
+            return told if wanted.items() <= told.items() else None
+        return wait_for(f"the status file says {wanted}", look)
+
+    def wait_for_metric(self, stand: Stand, name: str) -> None:
+        def look():
+            # Envoy 1.38 has no metrics without a connection that comes or goes.
+            stand.connect("world").close()
+            return stand.envoy.stats()[f"portcullis.memcache.{name}"] == 1
+        wait_for(f"the metric {name}", look)
+
+    def test_the_status_file_says_ok_or_why_not(self):
+        stand = self.start()
+        good = self.wait_for_status(status="ok", generation=1)
+        self.policy.write_text(ALLOW_ALL.read_text().replace("- {}", "- comand: get"))
+        bad = self.wait_for_status(status="error", generation=1, hash=good["hash"])
+        self.assertRegex(bad["error"], r"policy\.yaml.*`comand`")
+        self.wait_for_metric(stand, "policy_bad")
+        self.policy.write_text(ALLOW_ALL.read_text())
+        mended = self.wait_for_status(status="ok", generation=2)
+        self.assertNotEqual(mended["hash"], good["hash"])
+
+    def test_broken_glass_lets_denials_pass_until_its_time(self):
+        stand = self.start()
+        wire = stand.connect("monitoring").ask(FLEET_SET, DENIED)
+        until = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=8)
+        self.glass.write_text(f"mode: audit\nuntil: {until:%Y-%m-%dT%H:%M:%SZ}\nreason: drill 7\n")
+        wait_for("the write passes", lambda: wire.send(FLEET_SET).line() == b"STORED\r\n")
+        self.assertRegex(stand.envoy.log(), r"\[error\].*portcullis: AUDIT.*drill 7")
+        stand.entry("audit", command="set")
+        self.assertIn("breakGlass", self.wait_for_status(status="ok"))
+        self.wait_for_metric(stand, "break_glass")
+        wait_for("the write is denied again", lambda: wire.send(FLEET_SET).line() == DENIED)
+        self.assertGreaterEqual(datetime.datetime.now(datetime.timezone.utc), until.replace(microsecond=0))
+        self.assertTrue(self.glass.exists())
+        wait_for("our log says so", lambda: "the glass is mended" in stand.envoy.log())
+
+    def test_a_bad_file_holds_back_its_own_namespace_alone(self):
+        stand = self.start(isolate="namespace")
+        wire = stand.connect("monitoring").ask(FLEET_SET, DENIED)
+        broken = ALLOW_ALL.read_text().replace("- {}", "- comand: get").replace("  name: ", "  namespace: other\n  name: ")
+        (self.directory / "other.yaml").write_text(broken)
+        self.policy.write_text(ALLOW_ALL.read_text())
+        wait_for("the good file counts", lambda: wire.send(FLEET_SET).line() == b"STORED\r\n")
+        wait_for("the bad one is named", lambda: re.search(r"namespaces `other`.*other\.yaml.*`comand`", stand.envoy.log()))
+        self.wait_for_status(status="error", held=["other"])
+
+    def test_a_listener_may_start_closed(self):
+        self.policy.write_text("kind: Nonsense\n")
+        stand = self.start(start="deny")
+        wire = stand.connect("jedi").ask(FLEET_GET, DENIED)
+        self.assertRegex(stand.envoy.log(), r"\[error\].*nothing passes until this is mended.*policy\.yaml")
+        self.wait_for_status(status="error", generation=0)
+        self.policy.write_text(FLEET.read_text())
+        wait_for("it opens", lambda: wire.send(FLEET_GET).line() == b"END\r\n")
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ mod entries;
 
 use std::fs;
 use std::panic::catch_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use entries::{ENTRIES, Entry, encode};
 use portcullis_tests::scenarios;
@@ -17,22 +18,25 @@ fn fails(name: &str, entry: Entry, data: &[u8]) -> Option<String> {
     catch_unwind(|| entry(data)).err().map(|_| name.to_owned())
 }
 
-/// The inputs that a fuzz target keeps: its minimised corpus, and whatever once failed.
-fn check_corpus(target: &str) {
+/// The inputs that a fuzz target keeps, with its entry: its minimised corpus, and whatever once failed.
+fn inputs_of(target: &str) -> Vec<(String, Entry, Vec<u8>)> {
     let &(_, entry) = ENTRIES.iter().find(|(name, _)| *name == target).expect("the target has an entry");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus").join(target);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let mut count = 0;
-    let failures: Vec<_> = files
-        .filter_map(|file| {
-            let path = file.expect("the folder can be read").path();
-            count += 1;
-            fails(&path.display().to_string(), entry, &fs::read(&path).expect("the file can be read"))
-        })
-        .collect();
-    assert!(count > 0, "{} is empty", folder.display());
-    assert!(failures.is_empty(), "{} of {count} failed:\n{}", failures.len(), failures.join("\n"));
+    let input = |path: PathBuf| (path.display().to_string(), entry, fs::read(&path).expect("the file can be read"));
+    files.map(|file| input(file.expect("the folder can be read").path())).collect()
 }
+
+fn check_corpus(target: &str) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let inputs = inputs_of(target);
+    assert!(!inputs.is_empty(), "`{target}` has no corpus");
+    let failures: Vec<_> = inputs.iter().filter_map(|(name, entry, data)| fails(name, *entry, data)).collect();
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), inputs.len(), failures.join("\n"));
+}
+
+/// Where known ways past the parsers are put back, that is done for the whole process.
+static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn the_corpus_of_memcache_text_holds() {
@@ -69,6 +73,7 @@ fn every_target_has_a_corpus_that_is_checked_here() {
 
 #[test]
 fn every_scenario_holds_as_a_script() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let failures: Vec<_> = scenarios()
         .iter()
         .filter_map(|(file, scenario)| {
@@ -79,3 +84,28 @@ fn every_scenario_holds_as_a_script() {
         .collect();
     assert!(failures.is_empty(), "{} failed:\n{}", failures.len(), failures.join("\n"));
 }
+
+/// With known ways past the parsers put back, one at a time, the entries fail on what they hold for without them.
+#[cfg(feature = "mutants")]
+#[test]
+fn known_ways_past_the_parsers_are_found() {
+    use portcullis_parsers::memcache::mutants::{Mutant, activate};
+
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let inputs: Vec<_> =
+        ["memcache_text", "memcache_binary", "memcache_replies"].into_iter().flat_map(inputs_of).collect();
+    let found = |mutant: Option<Mutant>| {
+        activate(mutant);
+        let found = inputs.iter().any(|(name, entry, data)| fails(name, *entry, data).is_some());
+        activate(None);
+        found
+    };
+    assert!(!found(None), "something fails without them");
+    let missed: Vec<_> = Mutant::ALL.into_iter().filter(|&mutant| !found(Some(mutant))).collect();
+    assert_eq!(missed, NOT_FOUND);
+}
+
+/// Only a real server shows that a value is read as commands: the differential test finds it.
+#[cfg(feature = "mutants")]
+const NOT_FOUND: [portcullis_parsers::memcache::mutants::Mutant; 1] =
+    [portcullis_parsers::memcache::mutants::Mutant::RefusedValue];

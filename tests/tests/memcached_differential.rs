@@ -16,7 +16,7 @@ use portcullis_tests::differential::streams::{Kind, Stream};
 use portcullis_tests::differential::{Judge, find_memcached};
 
 /// Streams in a run of CI.
-const CASES: u64 = 3000;
+const CASES: u64 = 2500;
 
 /// Much of the time is spent waiting for servers to be silent.
 const LANES: usize = 12;
@@ -31,7 +31,8 @@ const MINIMISING: usize = 80;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn number(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("`{name}` must be a number: `{text}`")))
+    env::var(name)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("`{name}` must be a number: `{text}`")))
 }
 
 fn begin() -> Option<(PathBuf, MutexGuard<'static, ()>)> {
@@ -76,7 +77,9 @@ fn run(memcached: &Path, first: u64, count: u64, most: usize, part: Part) -> Tal
                         continue;
                     }
                     match judge.judge(&stream) {
-                        Ok(ids) => ids.into_iter().for_each(|id| *tally.lock().unwrap().met.entry(id).or_default() += 1),
+                        Ok(ids) => {
+                            ids.into_iter().for_each(|id| *tally.lock().unwrap().met.entry(id).or_default() += 1)
+                        }
                         Err(difference) => {
                             let shown = part == Part::Replies && tally.lock().unwrap().failures.len() < SHOWN;
                             let difference = if shown { judge.minimise(difference, MINIMISING) } else { difference };
@@ -120,11 +123,12 @@ fn a_key_that_is_not_admitted_is_neither_told_nor_changed() {
     check("canary", Part::Canary);
 }
 
-/// A row of the tables begins with its id; none is without a test, and none is only here.
+/// Rows of the tables have an id in their first column, but where we do as memcached does.
 #[test]
 fn the_divergences_are_those_of_the_documentation() {
     let docs = include_str!("../../docs/memcache.md");
-    let ids = docs.lines().filter_map(|line| line.strip_prefix("| <a id=\"")?.split('"').next());
+    let (_, tables) = docs.split_once("## Where we refuse what memcached takes").unwrap();
+    let ids = tables.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |").map(|(id, _)| id));
     let (mut listed, mut known): (Vec<_>, Vec<_>) = (ids.collect(), DIVERGENCES.iter().map(|row| row.id).collect());
     listed.sort_unstable();
     known.sort_unstable();
@@ -147,7 +151,9 @@ fn every_known_way_past_the_parser_is_found() {
             let failures = run(&memcached, first, CASES - first, 1, Part::Both).failures;
             activate(None);
             // What is found must be the way past the parser, and nothing else.
-            let is_sound = |seed: u64| [Part::Canary, Part::Replies].iter().all(|part| run(&memcached, seed, 1, 1, *part).failures.is_empty());
+            let is_sound = |seed: u64| {
+                [Part::Canary, Part::Replies].iter().all(|part| run(&memcached, seed, 1, 1, *part).failures.is_empty())
+            };
             first = failures.iter().map(|(seed, _)| seed + 1).max().unwrap_or(CASES);
             found = failures.into_iter().find(|(seed, _)| is_sound(*seed));
         }

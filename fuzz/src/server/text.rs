@@ -40,10 +40,12 @@ pub(super) fn hear(bytes: &[u8], dice: &mut Dice, listener: Listener, state: Sta
         };
         return Heard::Request { len: after + block, reply: reply.to_vec(), then };
     }
+    let keys = keys(command, rest);
+    assert!(keys.iter().all(|key| key.len() <= 250), "a key that is too long: `{shown}`");
     let reads = matches!(command, b"get" | b"gets" | b"mg" | b"me");
     let changes = meta && rest.iter().skip(1).any(|flag| matches!(flag[0], b'N' | b'T'));
     assert!(
-        admits(listener.rules, reads && !(changes && command == b"mg"), keys(command, rest).iter().map(Vec::as_slice)),
+        admits(listener.rules, reads && !(changes && command == b"mg"), keys.iter().map(Vec::as_slice)),
         "policy does not admit `{shown}`"
     );
     if bytes.len() < after + block {

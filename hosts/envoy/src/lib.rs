@@ -14,17 +14,31 @@
 //! | `protocol` | needed | a protocol of the registry |
 //! | `protocolConfig` | | what the protocol lets a listener say |
 //! | `policy` | needed | `{"files": […], "directory": "…", "inline": "…"}`: where policies come from; all of them count together |
+//! | `policy.isolate` | off | `namespace`: a bad file holds back the policies of its own namespaces alone |
+//! | `policy.start` | `refuse` | `refuse` or `deny`: with policies that cannot be used from the beginning Envoy refuses the listener, or nothing passes until they are mended |
 //! | `endpoint` | needed | `{"labels": {…}}`: whom the policy protects; `"lookup"`: whom `identities` names for the address of the endpoint's side (where the client meant to go, or for egress where it comes from) |
 //! | `direction` | needed | `ingress` or `egress`, seen from the endpoint |
 //! | `port` | | the destination port as policies name it; else the one where the connection meant to go |
 //! | `identities` | | a file with the labels of addresses and networks |
+//! | `tlsIdentity` | `false` | who the client is, its certificate says; see below |
+//! | `breakGlass` | off | a file that turns all denials by policy into audits for a time |
+//! | `statusFile` | off | a file to write how it stands with the policies: [`Status`](portcullis_policy::Status); one for each listener |
 //! | `default` | `deny` | `allow` or `deny`: what becomes of endpoints that no policy selects |
 //! | `onParseError` | `close` | `close` or `passthrough`: what becomes of a connection whose bytes are not what the protocol allows; see [`OnParseError`](portcullis_proxylib::OnParseError) |
 //! | `limits` | | see [`Limits`](portcullis_proxylib::Limits) |
 //! | `accessLog` | off | `{"path": "stderr" or a file, "level": "denied", "requests" or "responses"}` |
 //!
 //! Files that change are read again within about a second. All policies of a listener come into force together or not at
-//! all; what cannot be used changes nothing, is logged once, and counted.
+//! all, but for `isolate`; what cannot be used changes nothing, is logged once, and counted.
+//!
+//! # Who the client is
+//!
+//! Its address is the one that Envoy goes by: behind the listener filter `proxy_protocol` the one that was told. With
+//! `tlsIdentity`, the client's certificate adds names to the labels of its address: the SPIFFE id, DNS names and the subject.
+//! Envoy does not say whether it has verified a certificate, so the listener's `DownstreamTlsContext` **must** have
+//! `require_client_certificate: true` and a `validation_context` with a `trusted_ca`; hence no certificate counts unless the
+//! listener says `tlsIdentity`. A connection that shows none, or one that names nobody, is closed before any byte passes:
+//! it could evade what is denied by name. The client must be the first to speak, as the handshake is over only then.
 //!
 //! # Metrics
 //!
@@ -36,24 +50,28 @@
 //! | `<protocol>.forwarded.requests` | counter | requests that passed |
 //! | `<protocol>.denied.requests` | counter | requests that were denied |
 //! | `<protocol>.audit.requests` | counter | requests that passed although a watched rule would deny them |
-//! | `<protocol>.errors` | counter | connections closed for their bytes: malformed, too large, too slow, too many at once |
+//! | `<protocol>.errors` | counter | connections closed for their bytes (malformed, too large, too slow, too many at once) or for want of a certificate |
 //! | `<protocol>.panics` | counter | parsers that panicked |
 //! | `<protocol>.connections` | counter | connections |
 //! | `<protocol>.connections_active` | gauge | connections at the moment |
 //! | `<protocol>.policy_generation` | gauge | the number of the policy in force; it goes up with each one |
 //! | `<protocol>.policy_reloads` | counter | policies that came into force after the first |
 //! | `<protocol>.policy_errors` | counter | changed policies and identities files that could not be used |
+//! | `<protocol>.policy_age_seconds` | gauge | how long the policies in force have been |
+//! | `<protocol>.policy_hash` | gauge | a digest of the files they came from: the first eight digits of the one in the status file |
+//! | `<protocol>.policy_bad` | gauge | 1 while the files hold something that is not in force |
+//! | `<protocol>.break_glass` | gauge | 1 while denials by policy pass as the break-glass file says |
 //! | `<protocol>.log_lost` | counter | records of the access log that were not written |
 //! | `<protocol>.held_bytes` | gauge | bytes that all listeners of the process hold for undecided frames |
 //!
-//! In Envoy 1.38 the last five change only when a connection opens or closes: it has no metrics without one.
+//! In Envoy 1.38 the last nine change only when a connection opens or closes: it has no metrics without one.
 //!
 //! # Metadata
 //!
 //! The last request of a connection that was not simply allowed shows in the namespace `portcullis` of its dynamic
 //! metadata: `verdict` is `denied` or `audit`, `rule` the id of the rule that decided, or the reason why none did. Where
 //! Portcullis closes a connection, the connection's termination details say why: `portcullis_` and one of `parse_error`,
-//! `frame_too_large`, `timeout`, `memory`, `truncated`, `panic`, `contract`, `refused`.
+//! `frame_too_large`, `timeout`, `memory`, `truncated`, `panic`, `contract`, `refused`, `no_certificate`.
 //!
 //! # Layout
 //!

@@ -21,16 +21,8 @@ pub(crate) struct Policies {
     file: Option<StatusFile>,
 }
 
-// SAFETY: all that a reloader has is its own, but for the protocols; those are `Known`, which is `Sync`.
-unsafe impl Send for Policies {}
-
 /// The protocols of the module.
 struct Known(&'static Registry);
-
-const _: () = {
-    const fn is_shared<T: Send + Sync>() {}
-    is_shared::<Known>();
-};
 
 impl Policies {
     /// Prepares to load the policies of a listener; the first poll does it.

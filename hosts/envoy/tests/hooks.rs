@@ -38,6 +38,8 @@ fn the_last_denial_shows_in_the_metadata() {
     connection.client(b"kill\n");
     assert_eq!(connection.metadata()["portcullis.verdict"], "denied");
     assert_eq!(connection.metadata()["portcullis.rule"], "no rule matches");
+    connection.client(b"shun\n");
+    assert_eq!(connection.metadata()["portcullis.rule"], "not a request of the protocol");
     connection.finish();
 }
 

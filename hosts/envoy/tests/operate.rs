@@ -110,10 +110,8 @@ fn for_egress_the_certificate_is_the_wrong_sides() {
 fn in_seconds(seconds: u64) -> String {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + seconds;
     let (days, of_day) = (at / 86_400, at % 86_400);
-    // `until` takes any offset from UTC, so the day can stay the same.
-    assert!(days > 0);
     let (mut year, mut left) = (1970, days);
-    let leap = |year: u64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    let leap = |year: u64| (year.is_multiple_of(4) && !year.is_multiple_of(100)) || year.is_multiple_of(400);
     while left >= 365 + u64::from(leap(year)) {
         left -= 365 + u64::from(leap(year));
         year += 1;

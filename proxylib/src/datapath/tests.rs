@@ -349,8 +349,7 @@ fn the_end_of_a_side_is_sent_on_and_half_a_frame_before_it_is_not() {
 
 #[test]
 fn frames_beyond_the_limit_close() {
-    let mut limits = Limits::default();
-    limits.max_frame_bytes = 20;
+    let limits = Limits { max_frame_bytes: 20, ..Limits::default() };
     let (_, _, close) = orig(&mut open(&instance(limits, None)), "p30abc");
     assert_eq!(close, Some(FaultKind::FrameTooLarge));
     let (server, _, close) = orig(&mut open(&instance(limits, None)), "a30abc");
@@ -359,8 +358,7 @@ fn frames_beyond_the_limit_close() {
 
 #[test]
 fn all_connections_together_hold_no_more_than_the_budget() {
-    let mut limits = Limits::default();
-    limits.held_bytes = 40 << 10;
+    let limits = Limits { held_bytes: 40 << 10, ..Limits::default() };
     let instance = instance(limits, None);
     // Frames of at most 99 bytes are too small to matter: requests that wait for a client are not.
     let mut paths: Vec<_> = (0..8).map(|_| open(&instance)).collect();

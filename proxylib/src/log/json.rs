@@ -49,14 +49,7 @@ pub fn write_json(entry: &Entry<'_>, now: SystemTime, out: &mut Vec<u8>) {
     if let Some(destination) = meta.destination {
         put(out, format_args!(",\"destination\":\"{destination}\""));
     }
-    put(
-        out,
-        format_args!(
-            ",\"port\":{},\"remote\":{{\"knownBy\":\"{}\"",
-            meta.port,
-            meta.remote.known_by.as_str()
-        ),
-    );
+    put(out, format_args!(",\"port\":{},\"remote\":{{\"knownBy\":\"{}\"", meta.port, meta.remote.known_by.as_str()));
     if let Some(certificate) = meta.remote.certificate() {
         out.extend_from_slice(b",\"name\":");
         quote(out, certificate.to_string().as_bytes(), start.saturating_add(LABELS_END));

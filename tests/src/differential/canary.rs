@@ -63,7 +63,11 @@ impl Guard {
         post.streams += 1;
         let bytes = stream.bytes();
         let pieces = cut(&[bytes.clone(), tail(protocol_of(&bytes))].concat(), !stream.seed);
-        let relay = Relay::open(ONLY_PUB, post.server.address(), if stream.seed % 2 == 0 { Cut::Whole } else { Cut::Random(stream.seed) })?;
+        let relay = Relay::open(
+            ONLY_PUB,
+            post.server.address(),
+            if stream.seed.is_multiple_of(2) { Cut::Whole } else { Cut::Random(stream.seed) },
+        )?;
         let reply = play(&relay.client, &pieces, Pace::Fast, false);
         let fail = |why: &str| {
             Err(format!("{why}\n  sent    {}\n  through {}", bytes.escape_ascii(), reply.bytes.escape_ascii()))

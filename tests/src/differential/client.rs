@@ -13,16 +13,16 @@ const WATCHED: Duration = Duration::from_millis(300);
 
 /// What came back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reply {
+pub(super) struct Reply {
     /// All bytes.
-    pub bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Whether the connection was not closed in time after the client had closed its side.
-    pub hung: bool,
+    pub(super) hung: bool,
 }
 
 /// How a stream is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub(super) enum Pace {
     /// One piece after the other.
     Fast,
     /// After each piece whatever comes back is awaited, until nothing has come for so long.
@@ -32,7 +32,7 @@ pub enum Pace {
 /// Sends pieces and closes the client's side; reads until the other side is closed.
 ///
 /// `watches` says that the server may never close.
-pub fn play(stream: &TcpStream, pieces: &[Vec<u8>], pace: Pace, watches: bool) -> Reply {
+pub(super) fn play(stream: &TcpStream, pieces: &[Vec<u8>], pace: Pace, watches: bool) -> Reply {
     let mut reply = Reply::default();
     thread::scope(|scope| {
         match pace {

@@ -72,16 +72,20 @@ impl Divergence {
         let is_answer = |answered: &[u8]| {
             self.answers.iter().any(|answer| match self.protocol {
                 Protocol::Text => answered == normalise(Protocol::Text, answer.as_bytes()),
-                Protocol::Binary => answered.get(24..) == Some(answer.as_bytes()) || (answered.is_empty() && answer.is_empty()),
+                Protocol::Binary => {
+                    answered.get(24..) == Some(answer.as_bytes()) || (answered.is_empty() && answer.is_empty())
+                }
             })
         };
         if ending != Ending::Open {
             let alive = alive(self.protocol);
             let before = without.strip_suffix(&*alive).ok_or("without the request the connection does not live on")?;
-            let answered = with.strip_prefix(before).ok_or("closed, the replies before are not those without the request")?;
+            let answered =
+                with.strip_prefix(before).ok_or("closed, the replies before are not those without the request")?;
             return if is_answer(answered) { Ok(()) } else { Err(format!("answered `{}`", answered.escape_ascii())) };
         }
-        let more = with.len().checked_sub(without.len()).ok_or("there are fewer replies with the request than without it")?;
+        let more =
+            with.len().checked_sub(without.len()).ok_or("there are fewer replies with the request than without it")?;
         let same = with.iter().zip(&without).take_while(|(a, b)| a == b).count();
         // Equal bytes before the answer may also be its first ones.
         let places = (0..=same).filter(|&at| with[at + more..] == without[at..]);
@@ -179,7 +183,9 @@ fn is_odd_flag(flag: &[u8]) -> bool {
     let Some((&letter, argument)) = flag.split_first() else { return false };
     match letter {
         b'N' | b'T' | b'R' => !is_i32(argument),
-        b'C' | b'E' | b'J' | b'D' => !is_plain(argument, 20) || value_of(argument).is_none_or(|n| u64::try_from(n).is_err()),
+        b'C' | b'E' | b'J' | b'D' => {
+            !is_plain(argument, 20) || value_of(argument).is_none_or(|n| u64::try_from(n).is_err())
+        }
         b'F' => !is_u32(argument),
         b'O' | b'M' | b'P' | b'L' | b'S' => false,
         _ => !letter.is_ascii_alphanumeric() || !argument.is_empty(),
@@ -188,7 +194,7 @@ fn is_odd_flag(flag: &[u8]) -> bool {
 
 fn is_base64(key: &[u8]) -> bool {
     let digits = key.strip_suffix(b"==").or(key.strip_suffix(b"=")).unwrap_or(key);
-    key.len() % 4 == 0 && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
+    key.len().is_multiple_of(4) && digits.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/".contains(byte))
 }
 
 /// Which of several errors is told differs.
@@ -199,13 +205,26 @@ const BAD_EXPTIME: &str = "CLIENT_ERROR invalid exptime argument\r\n";
 const BAD_DELTA: &str = "CLIENT_ERROR invalid numeric delta argument\r\n";
 const BAD_DELETE: &str = "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n";
 
-const fn text(id: &'static str, is_one: fn(&Refused<'_>) -> bool, answers: &'static [&'static str], then: Then) -> Divergence {
+const fn text(
+    id: &'static str,
+    is_one: fn(&Refused<'_>) -> bool,
+    answers: &'static [&'static str],
+    then: Then,
+) -> Divergence {
     Divergence { id, protocol: Protocol::Text, is_one, answers, then }
 }
 
-const fn binary(id: &'static str, is_one: fn(&Refused<'_>) -> bool, answers: &'static [&'static str], then: Then) -> Divergence {
+const fn binary(
+    id: &'static str,
+    is_one: fn(&Refused<'_>) -> bool,
+    answers: &'static [&'static str],
+    then: Then,
+) -> Divergence {
     Divergence { id, protocol: Protocol::Binary, is_one, answers, then }
 }
+
+/// Of a key that is too long among those of a retrieval.
+pub(super) const LONG_KEY: &str = "get-long-key";
 
 /// Of a request that does not begin with 0x80.
 pub(super) const MAGIC: &str = "binary-magic";
@@ -215,32 +234,55 @@ pub const DIVERGENCES: &[Divergence] = &[
     text("leading-space", |r| r.line.starts_with(b" ") && !r.words.is_empty(), &[ERROR], Then::Close),
     text("nul", |r| r.line.contains(&0), &[ERROR], Then::Close),
     text("http", |r| r.words.last().is_some_and(|last| last.starts_with(b"HTTP/")), &[""], Then::Close),
-    text("line-length", |r| r.line.len() > 2048 && !r.line.starts_with(b"get ") && !r.line.starts_with(b"gets "), &[ERROR], Then::Close),
+    text(
+        "line-length",
+        |r| r.line.len() > 2048 && !r.line.starts_with(b"get ") && !r.line.starts_with(b"gets "),
+        &[ERROR],
+        Then::Close,
+    ),
     text(
         "length-form",
-        |r| r.length().is_some_and(|word| !is_plain_signed(word, 10) || word == b"-0" || value_of(word).is_some_and(|n| n < i128::from(i32::MIN))),
+        |r| {
+            r.length().is_some_and(|word| {
+                !is_plain_signed(word, 10) || word == b"-0" || value_of(word).is_some_and(|n| n < i128::from(i32::MIN))
+            })
+        },
         &[BAD_FORMAT],
         Then::Close,
     ),
-    text("length-wraps", |r| r.length().and_then(value_of).is_some_and(|n| n > i128::from(u32::MAX)), &[BAD_FORMAT], Then::Close),
+    text(
+        "length-wraps",
+        |r| r.length().and_then(value_of).is_some_and(|n| n > i128::from(u32::MAX)),
+        &[BAD_FORMAT],
+        Then::Close,
+    ),
     text(
         "length-refused",
-        |r| r.length().and_then(value_of).is_some_and(|n| !(0..=2_147_483_645).contains(&n)) && r.is_storage() && (r.last_is_noreply() || r.words.len() != r.fixed()),
+        |r| {
+            r.length().and_then(value_of).is_some_and(|n| !(0..=2_147_483_645).contains(&n))
+                && r.is_storage()
+                && (r.last_is_noreply() || r.words.len() != r.fixed())
+        },
         &[BAD_FORMAT],
         Then::Either,
     ),
     text("cas-without-unique", |r| r.is(&["cas"]) && r.words.len() == 5, &[ERROR], Then::Close),
     text(
         "storage-words",
-        |r| r.is_storage() && (r.words.len() > r.fixed() + 1 || (r.words.len() == r.fixed() + 1 && !r.last_is_noreply())),
+        |r| {
+            r.is_storage()
+                && (r.words.len() > r.fixed() + 1 || (r.words.len() == r.fixed() + 1 && !r.last_is_noreply()))
+        },
         &[ERROR],
         Then::Close,
     ),
     text(
         "storage-arguments",
         |r| {
-            let unique = r.is(&["cas"]) && !(is_plain(r.word(5), 20) && value_of(r.word(5)).is_some_and(|n| u64::try_from(n).is_ok()));
-            r.is_storage() && (r.word(1).len() > 250 || !is_plain(r.word(2), 18) || !is_plain_signed(r.word(3), 18) || unique)
+            let unique = r.is(&["cas"])
+                && !(is_plain(r.word(5), 20) && value_of(r.word(5)).is_some_and(|n| u64::try_from(n).is_ok()));
+            r.is_storage()
+                && (r.word(1).len() > 250 || !is_plain(r.word(2), 18) || !is_plain_signed(r.word(3), 18) || unique)
         },
         &[BAD_FORMAT],
         Then::Close,
@@ -249,7 +291,8 @@ pub const DIVERGENCES: &[Divergence] = &[
     text(
         "number-form",
         |r| {
-            let numbers = |word: &[u8]| !(is_plain(word, 20) && value_of(word).is_some_and(|n| u64::try_from(n).is_ok()));
+            let numbers =
+                |word: &[u8]| !(is_plain(word, 20) && value_of(word).is_some_and(|n| u64::try_from(n).is_ok()));
             (r.is(&["incr", "decr"]) && matches!(r.words.len(), 3 | 4) && numbers(r.word(2)))
                 || (r.is(&["touch"]) && matches!(r.words.len(), 3 | 4) && !is_i32(r.word(2)))
                 || (r.is(&["gat", "gats"]) && r.words.len() > 2 && !is_i32(r.word(1)))
@@ -268,7 +311,12 @@ pub const DIVERGENCES: &[Divergence] = &[
     ),
     text("ms-words", |r| r.is(&["ms"]) && r.words.len() < 3, &[BAD_FORMAT], Then::GoOn),
     text("ms-early", |r| r.is(&["ms"]) && !r.has_value(), &[META_ERROR], Then::Swallow),
-    text("ms-odd-flag", |r| r.is(&["ms"]) && r.meta_flags().iter().any(|flag| !flag[0].is_ascii_alphanumeric()), &[BAD_FORMAT], Then::Close),
+    text(
+        "ms-odd-flag",
+        |r| r.is(&["ms"]) && r.meta_flags().iter().any(|flag| !flag[0].is_ascii_alphanumeric()),
+        &[BAD_FORMAT],
+        Then::Close,
+    ),
     text(
         "meta-flag-form",
         |r| r.has_value() && r.meta_flags().iter().any(|flag| is_odd_flag(flag)),
@@ -279,6 +327,12 @@ pub const DIVERGENCES: &[Divergence] = &[
         "base64",
         |r| r.has_value() && r.meta_flags().iter().any(|flag| flag[0] == b'b') && !is_base64(r.word(1)),
         &[META_ERROR],
+        Then::GoOn,
+    ),
+    text(
+        LONG_KEY,
+        |r| r.is(&["get", "gets", "gat", "gats"]) && r.words.iter().any(|word| word.len() > 250),
+        &[BAD_FORMAT],
         Then::GoOn,
     ),
     text("bget", |r| r.is(&["bget"]), &[ERROR], Then::GoOn),
@@ -299,7 +353,20 @@ pub const DIVERGENCES: &[Divergence] = &[
     ),
     text(
         "admin-noreply",
-        |r| r.is(&["stats", "slabs", "lru", "lru_crawler", "watch", "extstore", "misbehave", "shutdown", "refresh_certs", "quit"]) && r.last_is_noreply(),
+        |r| {
+            r.is(&[
+                "stats",
+                "slabs",
+                "lru",
+                "lru_crawler",
+                "watch",
+                "extstore",
+                "misbehave",
+                "shutdown",
+                "refresh_certs",
+                "quit",
+            ]) && r.last_is_noreply()
+        },
         &[ERROR],
         Then::Either,
     ),
@@ -311,15 +378,57 @@ pub const DIVERGENCES: &[Divergence] = &[
     ),
     text("unknown-noreply", |r| !r.is(KNOWN) && r.last_is_noreply() && r.words.len() > 1, &[ERROR], Then::Close),
     binary(MAGIC, |r| !r.line.starts_with(b"\x80"), &[""], Then::Close),
-    binary("binary-value-left", |r| matches!(r.opcode(), 0x10 | 0x1c..=0x1e | 0x23 | 0x24) && r.body() > r.key_end() - 24, &["Invalid arguments"], Then::Close),
-    binary("binary-unknown", |r| matches!(r.opcode(), 0x1b | 0x1f | 0x25..) && r.key_end() > 24, &["Unknown command"], Then::Close),
+    binary(
+        "binary-value-left",
+        |r| matches!(r.opcode(), 0x10 | 0x1c..=0x1e | 0x23 | 0x24) && r.body() > r.key_end() - 24,
+        &["Invalid arguments"],
+        Then::Close,
+    ),
+    binary(
+        "binary-unknown",
+        |r| matches!(r.opcode(), 0x1b | 0x1f | 0x25..) && r.key_end() > 24,
+        &["Unknown command"],
+        Then::Close,
+    ),
     binary("binary-body", |r| r.body() > 1 << 30, &["Invalid arguments"], Then::Close),
     binary("binary-early", |r| r.line.len() < r.key_end(), &["Unknown command", "Invalid arguments"], Then::Close),
 ];
 
 /// The commands of memcached.
 const KNOWN: &[&str] = &[
-    "get", "gets", "gat", "gats", "set", "add", "replace", "append", "prepend", "cas", "incr", "decr", "touch", "delete", "mg", "ms",
-    "md", "ma", "me", "mn", "version", "quit", "verbosity", "flush_all", "stats", "cache_memlimit", "slabs", "lru", "lru_crawler",
-    "watch", "extstore", "misbehave", "shutdown", "refresh_certs", "bget",
+    "get",
+    "gets",
+    "gat",
+    "gats",
+    "set",
+    "add",
+    "replace",
+    "append",
+    "prepend",
+    "cas",
+    "incr",
+    "decr",
+    "touch",
+    "delete",
+    "mg",
+    "ms",
+    "md",
+    "ma",
+    "me",
+    "mn",
+    "version",
+    "quit",
+    "verbosity",
+    "flush_all",
+    "stats",
+    "cache_memlimit",
+    "slabs",
+    "lru",
+    "lru_crawler",
+    "watch",
+    "extstore",
+    "misbehave",
+    "shutdown",
+    "refresh_certs",
+    "bget",
 ];

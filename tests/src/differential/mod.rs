@@ -126,6 +126,10 @@ impl Judge {
             return Ok(Vec::new());
         }
         let (met, left) = self.judge_patiently(&stream.pieces)?;
+        if watches || left.concat().windows(5).any(|window| window == b"dump ") {
+            // What is pipelined before these makes the server refuse them.
+            return Ok(met);
+        }
         // Without the requests that are listed, it must make no difference either that nobody waits.
         let pieces = self::cut(&[left.concat(), tail(protocol)].concat(), stream.seed);
         let mut fast = self.play(&pieces, Pace::Fast, cut)?;
@@ -136,7 +140,13 @@ impl Judge {
             fast = self.play(&pieces, Pace::Fast, cut)?;
         }
         let Plays { direct, relayed, trace } = fast;
-        Err(Box::new(Difference { why: "differs only when nobody waits".to_owned(), pieces: left, direct, relayed, trace }))
+        Err(Box::new(Difference {
+            why: "differs only when nobody waits".to_owned(),
+            pieces: left,
+            direct,
+            relayed,
+            trace,
+        }))
     }
 
     fn take_pair(&mut self) -> Result<Pair, String> {
@@ -166,7 +176,8 @@ impl Judge {
         let mut plays = self.play_requests(&pieces, protocol, pause)?;
         for _ in 0..MAX_EXCISIONS {
             if plays.are_same(protocol) {
-                return Ok((met, pieces));
+                let left = plays.trace.without_what_depends_on_arrival(protocol, &pieces, &mut met);
+                return Ok((met, left));
             }
             if protocol == Protocol::Binary && plays.close_in_tail(pieces.concat().len()) {
                 met.push(divergences::MAGIC);
@@ -187,7 +198,13 @@ impl Judge {
     }
 
     /// Takes out of a stream one request whose refusal is listed, and plays what is left.
-    fn excise(&self, pieces: &[Vec<u8>], protocol: Protocol, plays: &Plays, pause: Duration) -> Result<Excised, Box<Difference>> {
+    fn excise(
+        &self,
+        pieces: &[Vec<u8>],
+        protocol: Protocol,
+        plays: &Plays,
+        pause: Duration,
+    ) -> Result<Excised, Box<Difference>> {
         let bytes = pieces.concat();
         let sent = [&*bytes, &tail(protocol)].concat();
         let mut why = "not listed".to_owned();
@@ -267,7 +284,9 @@ impl Judge {
                 };
                 left -= 1;
                 match self.judge_at(candidate, PAUSES[1]) {
-                    Err(smaller) if smaller.signature() == signature && !smaller.pieces.is_empty() => difference = smaller,
+                    Err(smaller) if smaller.signature() == signature && !smaller.pieces.is_empty() => {
+                        difference = smaller
+                    }
                     _ => at += step,
                 }
             }
@@ -308,6 +327,31 @@ impl Plays {
     }
 }
 
+impl Trace {
+    /// Takes out of a stream those of its refused requests that the server refuses as well, but in a way that depends on what
+    /// arrived with them.
+    fn without_what_depends_on_arrival(
+        &self,
+        protocol: Protocol,
+        pieces: &[Vec<u8>],
+        met: &mut Vec<&'static str>,
+    ) -> Vec<Vec<u8>> {
+        let bytes = pieces.concat();
+        let mut left = pieces.to_vec();
+        for (nth, refused) in self.refused.iter().enumerate().rev() {
+            let (start, end) = (refused.start.min(bytes.len()), refused.end.min(bytes.len()));
+            let rows = divergences::find(protocol, &bytes[start..end]);
+            if self.closed.is_some() && nth + 1 == self.refused.len() {
+                left = without(&left, start..bytes.len());
+            } else if rows.iter().any(|row| row.id == divergences::LONG_KEY) {
+                met.push(divergences::LONG_KEY);
+                left = without(&left, start..end);
+            }
+        }
+        left
+    }
+}
+
 /// Whether a stream may end as a watcher, for which memcached does not close a connection when the client does.
 fn is_watching(bytes: &[u8]) -> bool {
     bytes.windows(5).any(|window| window == b"watch")
@@ -331,7 +375,8 @@ fn without(pieces: &[Vec<u8>], range: Range<usize>) -> Vec<Vec<u8>> {
 impl Difference {
     /// What a smaller stream must show to be the same difference.
     fn signature(&self) -> (String, String, bool, Vec<u8>) {
-        let log = self.trace.log.last().map_or_else(String::new, |line| format!("{}{}", line["reason"], line["fields"]));
+        let log =
+            self.trace.log.last().map_or_else(String::new, |line| format!("{}{}", line["reason"], line["fields"]));
         let same = self.direct.bytes.iter().zip(&self.relayed.bytes).take_while(|(a, b)| a == b).count();
         let differs: Vec<u8> = self.relayed.bytes.iter().skip(same).take(12).copied().collect();
         (self.why.clone(), log, self.trace.closed.is_some(), differs)

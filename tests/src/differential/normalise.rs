@@ -3,7 +3,7 @@
 use super::streams::Protocol;
 
 /// A reply without what may differ.
-pub fn normalise(protocol: Protocol, reply: &[u8]) -> Vec<u8> {
+pub(super) fn normalise(protocol: Protocol, reply: &[u8]) -> Vec<u8> {
     match protocol {
         Protocol::Text => text(reply),
         Protocol::Binary => binary(reply),
@@ -44,7 +44,10 @@ fn line_of(line: &[u8], out: &mut Vec<u8>) {
         let cut = if meta && matches!(word, [b't' | b'l', b'-' | b'0'..=b'9', ..]) {
             1
         } else if described {
-            word.iter().position(|&byte| byte == b'=').filter(|at| matches!(&word[..*at], b"exp" | b"la")).map_or(0, |at| at + 1)
+            word.iter()
+                .position(|&byte| byte == b'=')
+                .filter(|at| matches!(&word[..*at], b"exp" | b"la"))
+                .map_or(0, |at| at + 1)
         } else {
             0
         };

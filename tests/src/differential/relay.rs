@@ -12,26 +12,28 @@ use std::time::Instant;
 use portcullis_parsers::test::REGISTRY;
 use portcullis_policy::{CompileOptions, Identity, Labels, PolicyStore, Snapshot, Source, Traffic};
 use portcullis_proxylib::testing::{Cut, Recorder};
-use portcullis_proxylib::{Budget, Datapath, Direction, Effects, FaultKind, Instance, Level, Limits, Log, Meta, Sink, Time, OnParseError};
+use portcullis_proxylib::{
+    Budget, Datapath, Direction, Effects, FaultKind, Instance, Level, Limits, Log, Meta, OnParseError, Sink, Time,
+};
 use serde_json::Value;
 
 /// A connection through the core, being relayed on threads of its own.
 #[derive(Debug)]
-pub struct Relay {
+pub(super) struct Relay {
     /// The client's end.
-    pub client: TcpStream,
+    pub(super) client: TcpStream,
     thread: JoinHandle<Trace>,
 }
 
 /// What became of a connection, as the relay saw it.
 #[derive(Debug, Default)]
-pub struct Trace {
+pub(super) struct Trace {
     /// What of the client's stream was not sent on, as far as it could be told apart: exact for a stream fed bytewise.
-    pub refused: Vec<Range<usize>>,
+    pub(super) refused: Vec<Range<usize>>,
     /// Why the core closed the connection, if it did.
-    pub closed: Option<FaultKind>,
+    pub(super) closed: Option<FaultKind>,
     /// The access log.
-    pub log: Vec<Value>,
+    pub(super) log: Vec<Value>,
 }
 
 impl Relay {
@@ -39,7 +41,7 @@ impl Relay {
     ///
     /// # Errors
     /// The policy does not compile, or there is no connection.
-    pub fn open(rules: &str, upstream: SocketAddr, cut: Cut) -> Result<Self, String> {
+    pub(super) fn open(rules: &str, upstream: SocketAddr, cut: Cut) -> Result<Self, String> {
         let recorder = Arc::new(Recorder::default());
         let instance = Arc::new(listen(rules, &recorder)?);
         let connection = instance.open(meta()).map_err(|_| "the policy refuses the connection")?;
@@ -74,7 +76,7 @@ impl Relay {
     ///
     /// # Errors
     /// The relay panicked.
-    pub fn finish(self) -> Result<Trace, String> {
+    pub(super) fn finish(self) -> Result<Trace, String> {
         let Self { client, thread } = self;
         drop(client);
         thread.join().map_err(|_| "the relay panicked".to_owned())

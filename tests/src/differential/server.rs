@@ -17,7 +17,7 @@ const ATTEMPTS: usize = 8;
 
 /// A running memcached, ended with this value.
 #[derive(Debug)]
-pub struct Server {
+pub(super) struct Server {
     child: Child,
     address: SocketAddr,
 }
@@ -27,7 +27,7 @@ impl Server {
     ///
     /// # Errors
     /// It does not start, or does not listen.
-    pub fn start(program: &Path) -> Result<Self, String> {
+    pub(super) fn start(program: &Path) -> Result<Self, String> {
         let mut why = String::new();
         for _ in 0..ATTEMPTS {
             let address = next_address();
@@ -65,7 +65,7 @@ impl Server {
     }
 
     /// Where it listens.
-    pub const fn address(&self) -> SocketAddr {
+    pub(super) const fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -73,7 +73,7 @@ impl Server {
     ///
     /// # Errors
     /// It does not listen.
-    pub fn connect(&self) -> Result<TcpStream, String> {
+    pub(super) fn connect(&self) -> Result<TcpStream, String> {
         let stream = TcpStream::connect(self.address).map_err(|error| error.to_string())?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         Ok(stream)
@@ -83,11 +83,14 @@ impl Server {
     ///
     /// # Errors
     /// It does not answer.
-    pub fn flush(&self) -> Result<(), String> {
+    pub(super) fn flush(&self) -> Result<(), String> {
         let mut stream = self.connect()?;
         stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
         let mut answer = [0; 4];
-        stream.write_all(b"flush_all\r\n").and_then(|()| stream.read_exact(&mut answer)).map_err(|error| error.to_string())?;
+        stream
+            .write_all(b"flush_all\r\n")
+            .and_then(|()| stream.read_exact(&mut answer))
+            .map_err(|error| error.to_string())?;
         if &answer == b"OK\r\n" { Ok(()) } else { Err("`flush_all` fails".to_owned()) }
     }
 }

@@ -16,7 +16,7 @@ portcullis_envoy::export!(protocols![Chat]);
 ///
 /// Of those that pass: `ask` is answered with a line, `put` is not; `size N` is followed by N bytes that pass ahead; `wait`
 /// is judged by a job; `panic` panics, `bomb` does when the connection closes; `bad` is malformed; what comes after `last` is, even nothing. `say N` is not for the
-/// server: N bytes are the answer.
+/// server: N bytes are the answer; `shun` is refused without asking policy.
 pub(crate) struct Chat;
 
 impl Protocol for Chat {
@@ -75,6 +75,11 @@ impl Parser for Talk {
             b"bad" => return Err(ParseError::new("told to be bad").reply(&b"bad\n"[..])),
             b"say" => {
                 cx.inject_reply(&vec![b'x'; { number }() as usize]);
+                return Ok(Verdict::Drop(len));
+            }
+            b"shun" => {
+                cx.refuse("told to shun it", &Request { verb });
+                cx.inject_reply(b"no\n");
                 return Ok(Verdict::Drop(len));
             }
             b"ask" => self.owed += 1,

@@ -60,7 +60,9 @@ impl Packet {
         match rng.u8(..18) {
             16 | 17 => {
                 // A request as the value of another, for a server that does not swallow it.
-                self.body.extend(Packet::new(pick(rng, &[&0_u8, &0x0c, &4]).to_owned(), b"", CANARY.as_bytes(), b"").bytes());
+                self.body.extend(
+                    Packet::new(pick(rng, &[&0_u8, &0x0c, &4]).to_owned(), b"", CANARY.as_bytes(), b"").bytes(),
+                );
                 self.body_len = u32::try_from(self.body.len()).unwrap_or(0);
             }
             0..3 => self.key_len = u16::try_from(near(self.key_len.into(), rng) & 0xffff).unwrap_or(0),
@@ -70,9 +72,25 @@ impl Packet {
             10 => self.magic = pick(rng, &[&0x81_u8, &0, &0x7f, &0xff, &b'g', &b'\n']).to_owned(),
             11 => self.data_type = rng.u8(..),
             12 => self.vbucket = rng.u16(..),
-            13 => self.body_len = pick(rng, &[&0x7fff_ffff_u32, &0x8000_0000, &0xffff_ffff, &0xffff_ffe8, &(1 << 30), &((1 << 30) + 1), &(1 << 21)]).to_owned(),
+            13 => {
+                self.body_len = pick(
+                    rng,
+                    &[
+                        &0x7fff_ffff_u32,
+                        &0x8000_0000,
+                        &0xffff_ffff,
+                        &0xffff_ffe8,
+                        &(1 << 30),
+                        &((1 << 30) + 1),
+                        &(1 << 21),
+                    ],
+                )
+                .to_owned()
+            }
             14 => drop(self.body.pop()),
-            _ => self.opcode = pick(rng, &[&0x09_u8, &0x0d, &0x11, &0x1b, &0x1f, &0x30, &0x3d, &0x40, &0x25]).to_owned(),
+            _ => {
+                self.opcode = pick(rng, &[&0x09_u8, &0x0d, &0x11, &0x1b, &0x1f, &0x30, &0x3d, &0x40, &0x25]).to_owned()
+            }
         }
     }
 }
@@ -105,8 +123,15 @@ pub(super) fn packet(rng: &mut Rng) -> Packet {
             let extras = if rng.bool() { &expiry[..] } else { b"" };
             Packet::new(pick(rng, &[&8_u8, &0x18]).to_owned(), extras, b"", b"")
         }
-        37 => Packet::new(0x10, b"", pick(rng, &["", "settings", "items", "reset", "nosuch", "detail on", "detail dump"]).as_bytes(), b""),
-        38 => Packet::new(pick(rng, &[&0x20_u8, &0x21, &0x22]).to_owned(), b"", pick(rng, &["", "PLAIN"]).as_bytes(), b""),
+        37 => Packet::new(
+            0x10,
+            b"",
+            pick(rng, &["", "settings", "items", "reset", "nosuch", "detail on", "detail dump"]).as_bytes(),
+            b"",
+        ),
+        38 => {
+            Packet::new(pick(rng, &[&0x20_u8, &0x21, &0x22]).to_owned(), b"", pick(rng, &["", "PLAIN"]).as_bytes(), b"")
+        }
         _ => Packet::new(pick(rng, &[&7_u8, &0x17, &0x1b, &0x1f, &0x30, &0x41]).to_owned(), b"", b"", b""),
     };
     packet.opaque = rng.u32(..);

@@ -7,12 +7,25 @@ use super::{binary, text};
 
 pub(super) fn bytes(rng: &mut Rng) -> Vec<u8> {
     match rng.u8(..16) {
-        0 => pick(rng, &["GET / HTTP/1.1\r\nHost: x\r\n\r\n", "POST /get HTTP/1.0\r\n\r\nget secret/canary\r\n", "get pub/a HTTP/1.1\r\n"]).into(),
+        0 => pick(
+            rng,
+            &[
+                "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+                "POST /get HTTP/1.0\r\n\r\nget secret/canary\r\n",
+                "get pub/a HTTP/1.1\r\n",
+            ],
+        )
+        .into(),
         1 => b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
         2 => pick(rng, &["*2\r\n$3\r\nGET\r\n$1\r\na\r\n", "PING\r\n", "$-1\r\n"]).into(),
         3 => (0..rng.usize(1..300)).map(|_| rng.u8(..)).collect(),
-        4 => (0..rng.usize(1..200)).map(|_| pick(rng, &[&b' ', &b'\r', &b'\n', &b'\t', &0, &b'g', &b'e', &b't', &0x80]).to_owned()).collect(),
-        5 => pick(rng, &["\r\n", "\n", "\r", "\0", "\0\r\n", " \r\n", "\r\r\n", "\n\r", "\r\n\r\n\r\n", "  ", "\t\r\n"]).into(),
+        4 => (0..rng.usize(1..200))
+            .map(|_| pick(rng, &[&b' ', &b'\r', &b'\n', &b'\t', &0, &b'g', &b'e', &b't', &0x80]).to_owned())
+            .collect(),
+        5 => {
+            pick(rng, &["\r\n", "\n", "\r", "\0", "\0\r\n", " \r\n", "\r\r\n", "\n\r", "\r\n\r\n\r\n", "  ", "\t\r\n"])
+                .into()
+        }
         6 => {
             let word = pick(rng, &["get ", "gets ", "set ", "", " ", "mg ", "gat 0 "]);
             let filler = pick(rng, &["k", " ", "a ", "\r", "\0"]);
@@ -25,7 +38,19 @@ pub(super) fn bytes(rng: &mut Rng) -> Vec<u8> {
             bytes.truncate(rng.usize(..=bytes.len()));
             bytes
         }
-        8 => pick(rng, &["VALUE pub/a 0 2\r\nhi\r\nEND\r\n", "STORED\r\n", "END\r\n", "MN\r\n", "HD\r\n", "ERROR\r\n", "VA 2\r\nhi\r\n"]).into(),
+        8 => pick(
+            rng,
+            &[
+                "VALUE pub/a 0 2\r\nhi\r\nEND\r\n",
+                "STORED\r\n",
+                "END\r\n",
+                "MN\r\n",
+                "HD\r\n",
+                "ERROR\r\n",
+                "VA 2\r\nhi\r\n",
+            ],
+        )
+        .into(),
         9 => smuggled(rng),
         10 => binary::packet(rng).bytes(),
         11 => {

@@ -73,7 +73,7 @@ impl Stream {
 
 fn request(kind: Kind, odds: u8, rng: &mut Rng) -> Vec<Vec<u8>> {
     let mutate = odds > 0 && rng.u8(..odds) == 0;
-    let mut line = |mut line: text::Line, rng: &mut Rng| {
+    let line = |mut line: text::Line, rng: &mut Rng| {
         if mutate {
             line.mutate(rng);
         }
@@ -142,7 +142,9 @@ pub fn cut(bytes: &[u8], seed: u64) -> Vec<Vec<u8>> {
 /// Cuts where requests end, or may: after every line feed, and where the generator put an end.
 pub fn cut_requests(pieces: &[Vec<u8>], protocol: Protocol) -> Vec<Vec<u8>> {
     match protocol {
-        Protocol::Text => pieces.iter().flat_map(|piece| piece.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec)).collect(),
+        Protocol::Text => {
+            pieces.iter().flat_map(|piece| piece.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec)).collect()
+        }
         Protocol::Binary => pieces.to_vec(),
     }
 }

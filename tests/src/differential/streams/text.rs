@@ -51,11 +51,19 @@ impl Line {
                 self.words[self.length] = rewritten(rng, u64::try_from(len).unwrap_or(0));
             }
             5..8 if has_value => self.value = Some(smuggled(rng)),
-            8 if has_value => self.value_end = pick(rng, &[&b""[..], b"\n", b"\r", b"xx", b"\r\r\n", b"\r\n\r\n", b"\n\r"]),
-            9 | 10 => self.end = pick(rng, &[&b"\n"[..], b"\n", b"\r", b"\r\r\n", b"\n\r", b"", b"\0\r\n", b"\r\n\r\n", b" \r\n"]),
+            8 if has_value => {
+                self.value_end = pick(rng, &[&b""[..], b"\n", b"\r", b"xx", b"\r\r\n", b"\r\n\r\n", b"\n\r"])
+            }
+            9 | 10 => {
+                self.end =
+                    pick(rng, &[&b"\n"[..], b"\n", b"\r", b"\r\r\n", b"\n\r", b"", b"\0\r\n", b"\r\n\r\n", b" \r\n"])
+            }
             11 => self.before = pick(rng, &[&b" "[..], b"  ", b"\t", b"\r", b"\0", b"\n", b"\xff"]),
             12 => self.gap = pick(rng, &[&b"  "[..], b"\t", b"   ", b" \t", b"\x0b", b"\0", b"\xa0"]),
-            13 => self.after = pick(rng, &[&b" "[..], b"  ", b"\t", b" noreply", b" noreply ", b" noreply x", b"\0", b" 0", b" x"]),
+            13 => {
+                self.after =
+                    pick(rng, &[&b" "[..], b"  ", b"\t", b" noreply", b" noreply ", b" noreply x", b"\0", b" 0", b" x"])
+            }
             14 if !self.words.is_empty() => drop(self.words.remove(at)),
             15 if !self.words.is_empty() => self.words.insert(at, self.words[at].clone()),
             16 if !self.words.is_empty() => {
@@ -64,7 +72,9 @@ impl Line {
             }
             17 | 18 if !self.words.is_empty() => self.words[at] = odd_number(rng),
             19 if !self.words.is_empty() => self.words[at] = key(rng),
-            20 => self.words.insert(at, pick(rng, &["noreply", "0", "b", "q", "k", "v", "HTTP/1.1", "", CANARY]).into()),
+            20 => {
+                self.words.insert(at, pick(rng, &["noreply", "0", "b", "q", "k", "v", "HTTP/1.1", "", CANARY]).into())
+            }
             21 if !self.words.is_empty() => misspell(&mut self.words[0], rng),
             22 if !self.words.is_empty() => {
                 let word = &mut self.words[at];
@@ -93,7 +103,13 @@ fn misspell(command: &mut Vec<u8>, rng: &mut Rng) {
         1 => drop(command.pop()),
         2 => command.make_ascii_uppercase(),
         3 => command.insert(0, b'x'),
-        _ => *command = pick(rng, &["bget", "gats", "getq", "sets", "deletes", "incrs", "touchx", "mgx", "msx", "m", "mq", "quit1"]).into(),
+        _ => {
+            *command = pick(
+                rng,
+                &["bget", "gats", "getq", "sets", "deletes", "incrs", "touchx", "mgx", "msx", "m", "mq", "quit1"],
+            )
+            .into()
+        }
     }
 }
 
@@ -130,7 +146,8 @@ pub(super) fn classic(rng: &mut Rng) -> Line {
         24..27 => {
             let value = value(rng);
             let unique = rng.u8(..12).to_string().into();
-            let words = vec![b"cas".to_vec(), key(rng), flags(rng), exptime(rng), value.len().to_string().into(), unique];
+            let words =
+                vec![b"cas".to_vec(), key(rng), flags(rng), exptime(rng), value.len().to_string().into(), unique];
             Line::with_value(add_noreply(words), 4, value)
         }
         27..30 => Line::new(add_noreply(vec![pick(rng, &["incr", "decr"]).into(), key(rng), number(rng)])),
@@ -148,19 +165,70 @@ pub(super) fn classic(rng: &mut Rng) -> Line {
 
 fn admin(rng: &mut Rng) -> Line {
     let lists: &[&[&str]] = &[
-        &["version"], &["version", "x"], &["version", "noreply"], &["stats"], &["stats", "settings"], &["stats", "items"],
-        &["stats", "slabs"], &["stats", "sizes"], &["stats", "conns"], &["stats", "reset"], &["stats", "detail", "on"],
-        &["stats", "detail", "dump"], &["stats", "detail", "off"], &["stats", "cachedump", "1", "10"], &["stats", "nosuch"],
-        &["stats", "cachedump"], &["stats", "noreply"], &["flush_all"], &["flush_all", "0"], &["flush_all", "noreply"],
-        &["flush_all", "0", "noreply"], &["flush_all", "x"], &["flush_all", "3000"], &["flush_all", "-1"], &["verbosity", "0"],
-        &["verbosity", "1", "noreply"], &["verbosity"], &["verbosity", "x"], &["cache_memlimit", "64"], &["cache_memlimit", "100", "noreply"],
-        &["cache_memlimit"], &["cache_memlimit", "1"], &["slabs", "reassign", "1", "2"], &["slabs", "automove", "0"], &["slabs"],
-        &["slabs", "automove", "x"], &["slabs", "automove", "ratio", "0.8"], &["lru", "mode", "flat"], &["lru", "temp_ttl", "60"],
-        &["lru", "tune", "10", "25", "0.1", "2.0"], &["lru"], &["lru_crawler", "enable"], &["lru_crawler", "sleep", "100"],
-        &["lru_crawler", "crawl", "all"], &["lru_crawler", "metadump", "all"], &["lru_crawler", "metadump", "hash"], &["lru_crawler"],
-        &["lru_crawler", "mgdump", "all"], &["lru_crawler", "tocrawl", "5"], &["watch"], &["watch", "fetchers"], &["watch", "nosuch"],
-        &["shutdown"], &["shutdown", "now"], &["refresh_certs"], &["extstore", "item_size", "512"], &["quit"], &["quit", "x"],
-        &["quit", "noreply"], &["misbehave"], &["mn"], &[""], &["bget", "pub/a"], &["GET", "pub/a"],
+        &["version"],
+        &["version", "x"],
+        &["version", "noreply"],
+        &["stats"],
+        &["stats", "settings"],
+        &["stats", "items"],
+        &["stats", "slabs"],
+        &["stats", "sizes"],
+        &["stats", "conns"],
+        &["stats", "reset"],
+        &["stats", "detail", "on"],
+        &["stats", "detail", "dump"],
+        &["stats", "detail", "off"],
+        &["stats", "cachedump", "1", "10"],
+        &["stats", "nosuch"],
+        &["stats", "cachedump"],
+        &["stats", "noreply"],
+        &["flush_all"],
+        &["flush_all", "0"],
+        &["flush_all", "noreply"],
+        &["flush_all", "0", "noreply"],
+        &["flush_all", "x"],
+        &["flush_all", "3000"],
+        &["flush_all", "-1"],
+        &["verbosity", "0"],
+        &["verbosity", "1", "noreply"],
+        &["verbosity"],
+        &["verbosity", "x"],
+        &["cache_memlimit", "64"],
+        &["cache_memlimit", "100", "noreply"],
+        &["cache_memlimit"],
+        &["cache_memlimit", "1"],
+        &["slabs", "reassign", "1", "2"],
+        &["slabs", "automove", "0"],
+        &["slabs"],
+        &["slabs", "automove", "x"],
+        &["slabs", "automove", "ratio", "0.8"],
+        &["lru", "mode", "flat"],
+        &["lru", "temp_ttl", "60"],
+        &["lru", "tune", "10", "25", "0.1", "2.0"],
+        &["lru"],
+        &["lru_crawler", "enable"],
+        &["lru_crawler", "sleep", "100"],
+        &["lru_crawler", "crawl", "all"],
+        &["lru_crawler", "metadump", "all"],
+        &["lru_crawler", "metadump", "hash"],
+        &["lru_crawler"],
+        &["lru_crawler", "mgdump", "all"],
+        &["lru_crawler", "tocrawl", "5"],
+        &["watch"],
+        &["watch", "fetchers"],
+        &["watch", "nosuch"],
+        &["shutdown"],
+        &["shutdown", "now"],
+        &["refresh_certs"],
+        &["extstore", "item_size", "512"],
+        &["quit"],
+        &["quit", "x"],
+        &["quit", "noreply"],
+        &["misbehave"],
+        &["mn"],
+        &[""],
+        &["bget", "pub/a"],
+        &["GET", "pub/a"],
     ];
     // `misbehave` starts a program, and `quit` and `watch` end the stream: seldom.
     let mut list = pick(rng, lists);
@@ -196,10 +264,17 @@ pub(super) fn meta(rng: &mut Rng) -> Line {
 
 fn meta_flags(name: &str, rng: &mut Rng) -> Vec<Vec<u8>> {
     let mine: &[&str] = match name {
-        "mg" => &["v", "v", "v", "k", "s", "t", "c", "f", "h", "l", "u", "q", "O123", "N100", "T100", "R30", "E77", "t"],
-        "ms" => &["k", "c", "q", "O9", "F5", "T0", "T100", "I", "C1", "C2", "MS", "ME", "MA", "MP", "MR", "Ms", "N100", "E9", "s", "S3"],
+        "mg" => {
+            &["v", "v", "v", "k", "s", "t", "c", "f", "h", "l", "u", "q", "O123", "N100", "T100", "R30", "E77", "t"]
+        }
+        "ms" => &[
+            "k", "c", "q", "O9", "F5", "T0", "T100", "I", "C1", "C2", "MS", "ME", "MA", "MP", "MR", "Ms", "N100", "E9",
+            "s", "S3",
+        ],
         "md" => &["q", "k", "O1", "C1", "I", "T30", "x", "E5"],
-        "ma" => &["q", "k", "v", "t", "c", "O5", "N100", "J13", "D5", "MI", "MD", "M+", "M-", "T100", "C3", "E8", "Mincr"],
+        "ma" => {
+            &["q", "k", "v", "t", "c", "O5", "N100", "J13", "D5", "MI", "MD", "M+", "M-", "T100", "C3", "E8", "Mincr"]
+        }
         _ => &["b", "v"],
     };
     let mut flags: Vec<Vec<u8>> = Vec::new();
@@ -211,7 +286,29 @@ fn meta_flags(name: &str, rng: &mut Rng) -> Vec<Vec<u8>> {
         }
     }
     if rng.u8(..12) == 0 {
-        let odd = ["!", "Z", "qq", "T", "T-1", "Tx", "T+5", "MX", "M", "MSS", "Fx", "F4294967296", "J-1", "D-1", "C-1", "Cx", "O", "\t", "1", "v\0", "\x7f"];
+        let odd = [
+            "!",
+            "Z",
+            "qq",
+            "T",
+            "T-1",
+            "Tx",
+            "T+5",
+            "MX",
+            "M",
+            "MSS",
+            "Fx",
+            "F4294967296",
+            "J-1",
+            "D-1",
+            "C-1",
+            "Cx",
+            "O",
+            "\t",
+            "1",
+            "v\0",
+            "\x7f",
+        ];
         flags.push(pick(rng, &odd).into());
         if rng.bool() {
             let long = format!("O{}", "o".repeat(29 + rng.usize(..5)));
@@ -228,7 +325,11 @@ fn base64(rng: &mut Rng) -> Vec<u8> {
         3 | 4 => encode(&key(rng)),
         // What can be read as a key under `pub/` as it stands is another one when it is decoded.
         5 => [b"pub/".to_vec(), encode(&key(rng))].concat(),
-        6 => pick(rng, &["pub/", "pub/YWFh", "=", "====", "YQ=", "YQ", "Y", "YR==", "Y Q==", "YWE\t", "Y=Q=", "\u{e9}AAA", "AAAA"]).into(),
+        6 => pick(
+            rng,
+            &["pub/", "pub/YWFh", "=", "====", "YQ=", "YQ", "Y", "YR==", "Y Q==", "YWE\t", "Y=Q=", "\u{e9}AAA", "AAAA"],
+        )
+        .into(),
         _ => key(rng),
     }
 }
