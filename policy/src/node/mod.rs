@@ -7,6 +7,7 @@ mod read;
 mod tests;
 mod yaml;
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
@@ -85,7 +86,7 @@ pub struct Entry {
 
 /// A value that is not what is wanted in its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{place}: {path}{}{message}", if .path.is_empty() { "" } else { ": " })]
+#[error("{place}: {}{}{}", OneLine(.path), if .path.is_empty() { "" } else { ": " }, OneLine(.message))]
 pub struct NodeError {
     /// Where.
     pub place: Place,
@@ -176,6 +177,23 @@ impl Node {
             Value::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
             _ => None,
         }
+    }
+}
+
+/// Text from a policy on its way into a log: what would begin a line of its own, or hide or reorder text, is escaped.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            let hides = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+            if character.is_control() || hides {
+                write!(f, "{}", character.escape_default())?;
+            } else {
+                write!(f, "{character}")?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -168,7 +168,8 @@ impl Stream {
 
     /// Moves what is left of the event out of the host's buffer.
     pub(super) fn hold(&mut self, feed: &mut Feed<'_>, now: Time) {
-        if self.start > 0 {
+        // Only once half of it is used up: moved at every event, a long queue of requests would cost the square of its length.
+        if self.start > self.held.len() / 2 {
             self.held.drain(..self.start);
             self.start = 0;
         }
@@ -177,7 +178,7 @@ impl Stream {
             self.held.extend_from_slice(piece);
             feed.advance(piece.len());
         }
-        if self.held.is_empty() {
+        if self.held_len() == 0 {
             self.forget();
         } else {
             self.since.get_or_insert(now);

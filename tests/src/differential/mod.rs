@@ -97,10 +97,16 @@ impl Judge {
     /// # Errors
     /// A difference that is not listed.
     pub fn judge(&mut self, stream: &Stream) -> Outcome {
-        let bytes = stream.bytes();
+        let mut pieces = stream.pieces.clone();
+        let mut bytes = stream.bytes();
         let protocol = protocol_of(&bytes);
+        if protocol == Protocol::Text && !bytes.ends_with(b"\n") {
+            // The tail is to be lines of its own.
+            pieces.push(b"\n".to_vec());
+            bytes.push(b'\n');
+        }
         let watches = is_watching(&bytes);
-        let pieces = cut(&[bytes, tail(protocol)].concat(), stream.seed);
+        let sent = cut(&[bytes, tail(protocol)].concat(), stream.seed);
         let cut = match stream.seed % 4 {
             0 => Cut::Whole,
             1 => Cut::Bytewise,
@@ -109,9 +115,9 @@ impl Judge {
         };
         let bare = |why: String| Difference::bare(&why);
         let mut pair = self.take_pair().map_err(bare)?;
-        let direct = play(&pair.direct.connect().map_err(bare)?, &pieces, Pace::Fast, watches);
+        let direct = play(&pair.direct.connect().map_err(bare)?, &sent, Pace::Fast, watches);
         let relay = Relay::open(ALLOW_ALL, pair.relayed.address(), cut).map_err(bare)?;
-        let relayed = play(&relay.client, &pieces, Pace::Fast, watches);
+        let relayed = play(&relay.client, &sent, Pace::Fast, watches);
         let fast = Plays { direct, relayed, trace: Trace::default() };
         // Otherwise the two have another past by now, or a watcher that they have not yet seen go.
         if fast.are_same(protocol) && !watches {
@@ -125,7 +131,7 @@ impl Judge {
         if fast.are_same(protocol) {
             return Ok(Vec::new());
         }
-        let (met, left) = self.judge_patiently(&stream.pieces)?;
+        let (met, left) = self.judge_patiently(&pieces)?;
         if watches || left.concat().windows(5).any(|window| window == b"dump ") {
             // What is pipelined before these makes the server refuse them.
             return Ok(met);
@@ -219,11 +225,11 @@ impl Judge {
                 Some(_) if is_last => Ending::Closed,
                 // The answers to the tail would have been something else than more of it.
                 None if is_last && refused.end >= sent.len() => Ending::Swallowed,
+                None if refused.end > bytes.len() => Ending::InTail,
                 _ => Ending::Open,
             };
-            // Line feeds at its end were refused on their own.
-            let line = range.len() - bytes[range.clone()].iter().rev().take_while(|&&byte| byte == b'\n').count() + 1;
-            let range = range.start..range.end.min(range.start + line);
+            // Empty lines behind it were refused on their own.
+            let range = range.start..range.end.min(range.start + divergences::len(protocol, &sent[refused.clone()]));
             let left = without(pieces, if ending == Ending::Open { range } else { range.start..bytes.len() });
             if !left.is_empty() && protocol_of(&left[0]) != protocol {
                 continue;

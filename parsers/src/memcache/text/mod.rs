@@ -236,10 +236,13 @@ impl Text {
                     pass(cx, frame_len)
                 }
                 Some(Part::End(block)) => {
+                    // Replies to requests before `watch` say nothing of it.
+                    let refuses_watch = matches!(self.turns.front(), Some(Turn::Server(Shape::Watch)));
                     self.turns.take();
                     self.mode = match self.mode {
                         Mode::Authenticating if line != b"STORED" => Mode::Unauthenticated,
-                        Mode::Authenticating | Mode::AskedToWatch => Mode::Open,
+                        Mode::Authenticating => Mode::Open,
+                        Mode::AskedToWatch if refuses_watch => Mode::Open,
                         mode => mode,
                     };
                     cx.log_reply(&Status(line));
