@@ -20,7 +20,8 @@ demo: module ## Plays the fleet policy of the Cilium 1.3 announcement on a real 
 test: test-unit test-envoy ## Runs all tests but the slow ones
 
 .PHONY: test-unit
-test-unit: ## Unit, property and scenario tests; no network
+test-unit: ## Unit, property, scenario and differential tests
+	@$(PYTHON) tools/fetch-memcached > /dev/null || true
 	$(CARGO) test --workspace
 
 .PHONY: test-envoy

@@ -1,4 +1,4 @@
-//! The bodies of the exported hooks: from Envoy's pointers to our types. For [`export!`](crate::export) alone.
+//! The bodies of the exported hooks: from Envoy's pointers to our types. For [`export!`](crate::export!) alone.
 
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
