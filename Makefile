@@ -36,6 +36,10 @@ test-modules:
 test-memcached: module ## memccapable, real clients, and memcached's own tests, through a real Envoy and without it
 	$(PYTHON) tests/conformance/run.py --envoy $(ENVOY)
 
+.PHONY: test-mutants
+test-mutants: ## Puts known ways past such filters back, one at a time: the differential test must find each
+	$(CARGO) test -p portcullis-tests --features mutants --test memcached_differential -- --nocapture known
+
 .PHONY: test-matrix
 test-matrix: module test-modules ## test-envoy on every supported version of Envoy
 	for version in 1.38.3 1.39.3 1.40.0; do $(PYTHON) tests/e2e/run.py --envoy $$version || exit 1; done
