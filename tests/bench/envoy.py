@@ -3,14 +3,20 @@
 
     python3 tests/bench/envoy.py [--envoy VERSION] [--rounds N]
 
-Three Envoys with one worker each stand before one memcached: with Portcullis and tcp_proxy, with tcp_proxy alone, and a second one with
-tcp_proxy alone as the control. In each round the same load is played through all three in turn, each time in another order, and the CPU
-time that the process took is divided by the requests. What counts is the ratio within a round, and of all rounds the median; the
-control's ratios say what a difference of nothing looks like on this machine. Takes about two minutes.
+Three Envoys with one worker each stand before one server: with Portcullis and tcp_proxy, with tcp_proxy alone, and a second one with
+tcp_proxy alone as the control. In each round the same load is played through all three in turn and then in turn backwards, in small
+portions, so that what else the machine does falls on all alike; the CPU time that the process took is divided by the requests. What
+counts is the ratio within a round, and of all rounds the median; the control's ratios say what a difference of nothing looks like on this
+machine. The Envoys share one CPU and the others have the load and the server, where there are others. Takes about three minutes.
+
+memcached writes one reply at a time, so that of pipelined requests Envoy reads the replies a few at a time too. To see what the filter
+costs where system calls do not hide it, a stand-in server writes them all in one piece.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -26,8 +32,12 @@ import harness  # noqa: E402  (the paths above come first)
 import rig  # noqa: E402
 
 CONNECTIONS = 50
-# How many gets come at once, how many batches of them a round plays through each Envoy, and the ratio that is aimed at.
-LOADS = [(1, 16_000, 1.10), (16, 8_000, 1.30)]
+# The server, how many gets come at once, how many batches of them are a portion, and the ratio that is aimed at.
+LOADS = [("memcached", 1, 4_000, 1.10), ("memcached", 16, 2_000, 1.30), ("stand-in", 16, 4_000, 1.30)]
+# How often a round goes through all Envoys and back.
+TURNS = 2
+ALL_CPUS = os.sched_getaffinity(0)
+FIRST_CPU = {min(ALL_CPUS)}
 LABELS = {"app": "memcached"}
 POLICY = {
     "apiVersion": "cilium.io/v2", "kind": "CiliumNetworkPolicy", "metadata": {"name": "bench"}, "spec": {
@@ -55,22 +65,41 @@ def main() -> int:
 
 def measure_all(chosen, folder: Path) -> None:
     binary = rig.fetch("fetch-envoy", chosen.envoy)
-    server_folder = folder / "memcached"
-    server_folder.mkdir()
-    with rig.Memcached(rig.fetch("fetch-memcached"), server_folder, options=("-t", "1")) as server:
-        with Arm("tcp_proxy", [], binary, folder, server.port) as alone, \
-             Arm("control", [], binary, folder, server.port) as control, \
-             Arm("portcullis", [portcullis(folder)], binary, folder, server.port) as filtered:
-            arms = [filtered, alone, control]
-            print(f"Envoy {chosen.envoy}, --concurrency 1; gets of {len(load.VALUE)} bytes, {CONNECTIONS} connections, "
-                  f"{chosen.rounds} rounds; CPU of the Envoy process\n")
-            print(f"{'at once':>7}  {'us per request':^33}  {'busy':>5}  {'portcullis / tcp_proxy':^27}  {'control / tcp_proxy':^27}")
-            print(f"{'':>7}  {'portcullis':>11}{'tcp_proxy':>11}{'control':>11}  {'':>5}  {'median':>9}{'quartiles':>18}  {'median':>9}{'quartiles':>18}")
-            for pipelined, batches, aim in LOADS:
-                rounds = measure(arms, pipelined, batches, chosen.rounds)
-                report(rounds, pipelined, aim)
+    print(f"Envoy {chosen.envoy}, --concurrency 1; gets of {len(load.VALUE)} bytes, {CONNECTIONS} connections, "
+          f"{chosen.rounds} rounds; CPU of the Envoy process\n")
+    print(f"{'':>14}  {'us per request':^33}  {'busy':>5}  {'portcullis / tcp_proxy':^27}  {'control / tcp_proxy':^27}")
+    ratio = f"{'median':>9}{'quartiles':>18}"
+    print(f"{'':>14}  {'portcullis':>11}{'tcp_proxy':>11}{'control':>11}  {'':>5}  {ratio}  {ratio}")
+    for number, (server, pipelined, batches, aim) in enumerate(LOADS):
+        own = folder / str(number)
+        own.mkdir()
+        with SERVERS[server](own) as port, \
+             Arm("tcp_proxy", [], binary, own, port) as alone, \
+             Arm("control", [], binary, own, port) as control, \
+             Arm("portcullis", [portcullis(own)], binary, own, port) as filtered:
+            rounds = measure([filtered, alone, control], pipelined, batches, chosen.rounds)
             if filtered.forwarded() < filtered.requests:
                 raise rig.RigError(f"{filtered.forwarded()} of {filtered.requests} requests were judged: this measured something else")
+        report(rounds, f"{server} x{pipelined}", aim)
+
+
+@contextlib.contextmanager
+def memcached(folder: Path):
+    with rig.Memcached(rig.fetch("fetch-memcached"), folder, options=("-t", "1")) as server:
+        pin(server.child.pid, others())
+        with harness.Wire(server.port, "") as wire:
+            wire.ask(load.SET, b"STORED\r\n")
+        yield server.port
+
+
+@contextlib.contextmanager
+def stand_in(folder: Path):
+    with rig.Process("stand-in", [sys.executable, HERE / "load.py", "answer"], folder) as server:
+        pin(server.child.pid, others())
+        yield int(server.wait_until("it told its port", server.log))
+
+
+SERVERS = {"memcached": memcached, "stand-in": stand_in}
 
 
 def measure(arms: list["Arm"], pipelined: int, batches: int, rounds: int) -> list[list[tuple[float, float]]]:
@@ -80,29 +109,41 @@ def measure(arms: list["Arm"], pipelined: int, batches: int, rounds: int) -> lis
         arm.play(batches)
     measured = []
     for number in range(rounds):
-        turn = number % len(arms)
-        order = arms[turn:] + arms[:turn]
-        results = {arm.name: arm.play(batches) for arm in (order if number % 2 else reversed(order))}
-        measured.append([results[arm.name] for arm in arms])
+        first = number % len(arms)
+        order = arms[first:] + arms[:first]
+        played = {arm.name: [] for arm in arms}
+        for arm in (order + order[::-1]) * TURNS:
+            played[arm.name].append(arm.play(batches))
+        measured.append([tuple(map(statistics.mean, zip(*played[arm.name]))) for arm in arms])
     for arm in arms:
         arm.hang_up()
     return measured
 
 
-def report(rounds: list[list[tuple[float, float]]], pipelined: int, aim: float) -> None:
+def report(rounds: list[list[tuple[float, float]]], name: str, aim: float) -> None:
     costs = [statistics.median(round[arm][0] for round in rounds) for arm in range(3)]
     busy = statistics.median(round[0][1] for round in rounds)
     ours, control = ([round[arm][0] / round[1][0] for round in rounds] for arm in (0, 2))
     (low, median, high), (control_low, control_median, control_high) = quartiles(ours), quartiles(control)
-    print(f"{pipelined:>7}  " + "".join(f"{cost:>11.2f}" for cost in costs) + f"  {busy:>5.0%}"
+    print(f"{name:>14}  " + "".join(f"{cost:>11.2f}" for cost in costs) + f"  {busy:>5.0%}"
           f"  {median:>9.3f}{f'{low:.3f} to {high:.3f}':>18}  {control_median:>9.3f}{f'{control_low:.3f} to {control_high:.3f}':>18}")
     spread = control_high - control_low
-    print(f"{'':>7}  aim: {aim:.2f} and the control's spread of {spread:.3f}: {'met' if median <= aim + spread else 'MISSED'}", flush=True)
+    print(f"{'':>14}  aim: {aim:.2f} and the control's spread of {spread:.3f}: {'met' if median <= aim + spread else 'MISSED'}", flush=True)
 
 
 def quartiles(values: list[float]) -> tuple[float, float, float]:
     low, median, high = statistics.quantiles(values, n=4)
     return low, median, high
+
+
+def pin(process: int, cpus: set[int]) -> None:
+    for task in Path(f"/proc/{process}/task").iterdir():
+        os.sched_setaffinity(int(task.name), cpus)
+
+
+def others() -> set[int]:
+    """The CPUs that are not Envoy's; on a machine with one CPU that one."""
+    return ALL_CPUS - FIRST_CPU or ALL_CPUS
 
 
 def portcullis(folder: Path) -> dict:
@@ -122,15 +163,15 @@ class Arm:
         own.mkdir()
         front = harness.listener("front", [*filters, harness.tcp_proxy()])
         self.envoy = rig.Envoy(binary, harness.bootstrap([front], upstream_port), own)
+        pin(self.envoy.child.pid, FIRST_CPU)
         self.load = None
         self.requests = 0
 
     def connect(self, pipelined: int) -> None:
         port = self.envoy.port_of("front")
-        with harness.Wire(port, "") as wire:
-            wire.ask(load.SET, b"STORED\r\n")
-        command = [sys.executable, HERE / "load.py", str(port), str(CONNECTIONS), str(pipelined)]
+        command = [sys.executable, HERE / "load.py", "ask", str(port), str(CONNECTIONS), str(pipelined)]
         self.load = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pin(self.load.pid, others())
         self.pipelined = pipelined
 
     def play(self, batches: int) -> tuple[float, float]:

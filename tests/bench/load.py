@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
-"""Asks memcached for one key over and over, on many connections at once.
+"""Asks memcached for one key over and over, on many connections at once; or answers in its place.
 
-    load.py PORT CONNECTIONS PIPELINED
+    load.py ask PORT CONNECTIONS PIPELINED
+    load.py answer
 
-Reads from stdin how many batches of PIPELINED gets to play, one number a line, and after each says that they are played. The connections
-stay open in between, so that what is measured meanwhile is requests and nothing else.
+Asking, it reads from stdin how many batches of PIPELINED gets to play, one number a line, and after each says how long it took. The
+connections stay open in between, so that what is measured meanwhile is requests and nothing else.
+
+Answering, it says on which port, and answers all that comes at once in one piece. memcached writes one reply at a time.
 """
 
 import select
@@ -20,12 +23,43 @@ SET = b"set %s 0 0 %d\r\n%s\r\n" % (KEY, len(VALUE), VALUE)
 
 
 def main() -> None:
-    port, connections, pipelined = map(int, sys.argv[1:])
+    if sys.argv[1] == "answer":
+        return answer()
+    port, connections, pipelined = map(int, sys.argv[2:])
     load = Load(port, connections, GET * pipelined, REPLY * pipelined)
     for line in sys.stdin:
         began = time.monotonic()
         load.play(int(line))
         print(time.monotonic() - began, flush=True)
+
+
+def answer() -> None:
+    poll = select.epoll()
+    listening = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    poll.register(listening, select.EPOLLIN)
+    print(listening.getsockname()[1], flush=True)
+    sockets: dict[int, socket.socket] = {}
+    begun: dict[int, bytes] = {}
+    while True:
+        for number, _ in poll.poll():
+            if number == listening.fileno():
+                accepted, _ = listening.accept()
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sockets[accepted.fileno()] = accepted
+                poll.register(accepted, select.EPOLLIN)
+                continue
+            got = sockets[number].recv(1 << 18)
+            if not got:
+                poll.unregister(number)
+                sockets.pop(number).close()
+                begun.pop(number, None)
+                continue
+            got = begun.pop(number, b"") + got
+            whole, rest = divmod(len(got), len(GET))
+            if rest:
+                begun[number] = got[-rest:]
+            if whole:
+                sockets[number].sendall(REPLY * whole)
 
 
 class Load:
