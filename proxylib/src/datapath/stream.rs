@@ -345,4 +345,22 @@ mod tests {
         feed.rewind(1);
         assert_eq!((feed.current(), feed.remaining()), (&b"f"[..], 1));
     }
+
+    #[test]
+    fn what_is_held_is_moved_only_once_half_of_it_is_used_up() {
+        let mut stream = Stream::default();
+        stream.hold(&mut Feed::new(&[&[b'x'; 100]]), Time(0));
+        let mut decide = |len: u64| {
+            let mut feed = Feed::new(&[]);
+            let window = stream.open(&mut feed);
+            stream.consume(window, &mut feed, 100, len, false);
+            stream.shut(window, &mut feed);
+            stream.hold(&mut feed, Time(0));
+            (stream.start, stream.held_len())
+        };
+        assert_eq!(decide(10), (10, 90));
+        assert_eq!(decide(40), (50, 50));
+        assert_eq!(decide(1), (0, 49));
+        assert_eq!(decide(49), (0, 0));
+    }
 }
