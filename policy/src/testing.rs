@@ -111,7 +111,7 @@ pub(crate) fn labels(text: &str) -> Labels {
 }
 
 pub(crate) fn peer(text: &str) -> Identity {
-    Identity { labels: labels(text), address: None, known_by: KnownBy::Address }
+    Identity { labels: labels(text), known_by: KnownBy::Address, ..Identity::default() }
 }
 
 pub(crate) fn address(text: &str) -> Identity {

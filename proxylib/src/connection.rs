@@ -96,6 +96,7 @@ pub struct Connection {
     inject: Injections,
     jobs: Jobs,
     tally: Tally,
+    can_wait: bool,
 }
 
 impl Connection {
@@ -108,6 +109,7 @@ impl Connection {
             inject: Injections::default(),
             jobs: Jobs::default(),
             tally: Tally::default(),
+            can_wait: true,
         }
     }
 
@@ -137,6 +139,11 @@ impl Connection {
         if let Some(executor) = &self.instance.executor {
             self.jobs.attach(Arc::clone(executor), wake);
         }
+    }
+
+    /// Says that the host calls for requests only when more of them come: [`Verdict::Wait`] would hang there.
+    pub const fn forbid_waiting(&mut self) {
+        self.can_wait = false;
     }
 
     /// Whether jobs run elsewhere and wake the connection, or else in place.
@@ -210,6 +217,7 @@ impl Connection {
                 tally: &mut self.tally,
                 inject: &mut self.inject,
                 jobs: &self.jobs,
+                can_wait: self.can_wait,
             };
             let shown = Input::new(rest, input.seen().saturating_sub(consumed), input.is_end());
             let op = match self.parser.enter(|parser| parser.on_data(&mut call, shown).map(Step::from)) {

@@ -22,6 +22,7 @@ pub struct Call<'a> {
     pub(crate) tally: &'a mut Tally,
     pub(crate) inject: &'a mut Injections,
     pub(crate) jobs: &'a Jobs,
+    pub(crate) can_wait: bool,
 }
 
 /// The bytes waiting to be injected, by direction.
@@ -146,6 +147,12 @@ impl<'c, R: RuleSet> Context<'c, R> {
     /// small when the client does not read.
     pub const fn reply_backlog(&self) -> usize {
         self.call.inject.to_client.len()
+    }
+
+    /// Whether requests may wait for replies: whether the host calls again when the other direction has moved. Where it does
+    /// not, refuse what cannot be judged yet.
+    pub const fn can_wait(&self) -> bool {
+        self.call.can_wait
     }
 
     /// Hands over work that takes longer than a worker thread should be held. Answer

@@ -13,6 +13,8 @@ pub struct Meta {
     pub traffic: Traffic,
     /// The labels of that endpoint.
     pub endpoint: Labels,
+    /// The security id of that endpoint, where the host has such numbers; 0 is none.
+    pub endpoint_id: u32,
     /// The other side.
     pub remote: Identity,
     /// The destination port, as policies name it.

@@ -170,6 +170,7 @@ impl Listener {
             id: filter.connection_id(),
             traffic: self.traffic,
             endpoint: self.endpoint.clone().unwrap_or_else(|| identify(own).labels),
+            endpoint_id: 0,
             remote: match certificate {
                 Some(certificate) => identify(remote).with_certificate(certificate),
                 None => identify(remote),

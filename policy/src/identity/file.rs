@@ -42,7 +42,7 @@ impl Identities {
     pub fn identify(&self, address: IpAddr) -> Identity {
         match self.networks.covering(address).next() {
             Some((labels, _)) => {
-                Identity { labels: labels.clone(), address: Some(address), known_by: KnownBy::Address }
+                Identity { labels: labels.clone(), address: Some(address), known_by: KnownBy::Address, id: 0 }
             }
             None => Identity::unknown(Some(address)),
         }

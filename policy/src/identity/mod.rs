@@ -49,12 +49,14 @@ pub struct Identity {
     pub address: Option<IpAddr>,
     /// How it came to be known.
     pub known_by: KnownBy,
+    /// Its security id, where the host has such numbers; 0 is none.
+    pub id: u32,
 }
 
 impl Identity {
     /// A peer of whom nothing is known but the address: `reserved:world`.
     pub fn unknown(address: Option<IpAddr>) -> Self {
-        Self { labels: Labels::world(), address, known_by: KnownBy::Nothing }
+        Self { labels: Labels::world(), address, ..Self::default() }
     }
 
     /// The same peer, who has shown a certificate that was verified. Its labels are those of its address still.

@@ -162,6 +162,7 @@ fn open(instance: &Arc<Instance>) -> Datapath {
         id: 1,
         traffic: Traffic::Ingress,
         endpoint: Labels::default(),
+        endpoint_id: 0,
         remote: Identity::default(),
         port: 1,
         source: None,

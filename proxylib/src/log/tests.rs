@@ -23,6 +23,7 @@ fn meta() -> Meta {
         id: 7,
         traffic: Traffic::Ingress,
         endpoint: Labels::default(),
+        endpoint_id: 0,
         remote: Identity::unknown(None),
         port: 11211,
         source: "10.0.0.1:1234".parse().ok(),

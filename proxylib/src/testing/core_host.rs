@@ -76,11 +76,12 @@ impl Scenario {
     /// Labels that cannot be.
     pub fn meta(&self) -> Result<Meta, String> {
         let labels = |map: &BTreeMap<String, String>| Labels::new(map.clone()).map_err(|error| error.to_string());
-        let known = |labels| Identity { labels, address: None, known_by: KnownBy::Address };
+        let known = |labels| Identity { labels, known_by: KnownBy::Address, ..Identity::default() };
         Ok(Meta {
             id: 1,
             traffic: if self.egress { Traffic::Egress } else { Traffic::Ingress },
             endpoint: labels(&self.endpoint)?,
+            endpoint_id: 0,
             remote: if self.remote.is_empty() { Identity::unknown(None) } else { known(labels(&self.remote)?) },
             port: self.port,
             source: None,

@@ -113,6 +113,7 @@ fn meta() -> Meta {
         id: 1,
         traffic: Traffic::Ingress,
         endpoint: Labels::default(),
+        endpoint_id: 0,
         remote: Identity::unknown(None),
         port: 11211,
         source: None,

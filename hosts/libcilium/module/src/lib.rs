@@ -1,0 +1,1 @@
+//! The protocols of this project for Cilium's Envoy: `libcilium.so`.

@@ -1,0 +1,1 @@
+//! Portcullis in Cilium's Envoy: the proxylib C ABI, for any list of protocols.

@@ -1,0 +1,1 @@
+//! `libcilium_test.so`: the library with the test parsers, one of which panics on command. Not for production.
