@@ -32,9 +32,26 @@ test-envoy: module test-modules ## The scenario corpus and real clients through 
 test-modules:
 	$(CARGO) build --release -p portcullis-test-module -p portcullis-example-c3po
 
+.PHONY: libcilium
+libcilium: ## Builds target/release/libcilium.so, what Cilium's Envoy loads
+	$(CARGO) build --release -p portcullis-libcilium-module
+
+.PHONY: test-libcilium
+test-libcilium: libcilium ## The C ABI, as a driver in C sees it: plain, under valgrind, with sanitizers
+	$(CARGO) build --release -p portcullis-test-libcilium
+	$(PYTHON) tests/libcilium/run.py
+
+.PHONY: test-libcilium-sanitizers
+test-libcilium-sanitizers: test-libcilium ## The same, the library itself built with sanitizers; needs a nightly toolchain
+	$(PYTHON) tests/libcilium/run.py --sanitizers
+
 .PHONY: test-memcached
 test-memcached: module ## memccapable, real clients, and memcached's own tests, through a real Envoy and without it
 	$(PYTHON) tests/conformance/run.py --envoy $(ENVOY)
+
+.PHONY: test-cassandra
+test-cassandra: module ## A real Cassandra behind a real Envoy: drivers for Python, Node and Rust, cqlsh, and a bypass hunt
+	$(PYTHON) tests/cassandra/run.py --envoy $(ENVOY)
 
 .PHONY: test-mutants
 test-mutants: ## Puts known ways past such filters back, one at a time: the differential test must find each
@@ -55,6 +72,12 @@ bench: module ## The core per request (criterion), and Envoy's CPU per request a
 	$(CARGO) bench -p portcullis-tests
 	$(CARGO) bench -p portcullis-policy
 	$(PYTHON) tests/bench/envoy.py
+	$(MAKE) bench-libcilium
+
+.PHONY: bench-libcilium
+bench-libcilium: ## libcilium.so through the C ABI; beside another one with REFERENCE=FILE
+	$(CARGO) build --release -p portcullis-test-libcilium
+	$(CARGO) run --release -p portcullis-bench-libcilium -- target/release/libcilium_test.so $(REFERENCE)
 
 .PHONY: fuzz-smoke
 fuzz-smoke: ## Every fuzz target for a short while; needs a nightly toolchain

@@ -1,81 +1,65 @@
 //! The `portcullis` program.
-//!
-//! Exit status: 0 all is well, 1 something is wrong with what was looked at, 2 the command line is.
 #![forbid(unsafe_code)]
 
-use std::io::{self, Write};
-use std::path::PathBuf;
+mod accesslog;
+mod capture;
+mod commands;
+mod edit;
+mod exit;
+mod judge;
+mod output;
+mod request;
+
+use std::io;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use portcullis_parsers::REGISTRY;
-use portcullis_policy::{CompileOptions, Snapshot, Source};
+use clap::Parser;
+
+use crate::commands::Command;
+use crate::exit::{Exit, Usage};
+use crate::output::{Colour, Format, Output};
 
 /// L7 policy for the protocols that Envoy does not police.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    name = "portcullis",
+    version,
+    propagate_version = true,
+    after_help = "Exit status: 0 all is well; 1 what was looked at is not (findings, a denial, a failed test); \
+                  2 the command line is wrong; 3 it could not be done (a file that cannot be read or used)."
+)]
 struct Arguments {
+    /// What is written: for people, or JSON for machines.
+    #[arg(short, long, global = true, value_name = "FORMAT", default_value = "human")]
+    output: Format,
+    /// When colours are used. `auto`: on a terminal, unless NO_COLOR is set.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    /// Checks policy files, and directories of them, as a listener would when it loads them.
-    Check {
-        /// The protocol of the listener that the policies are for: rules for other protocols are warned of.
-        #[arg(long, value_name = "NAME")]
-        protocol: Option<String>,
-        /// Files, and directories whose .yaml, .yml and .json files are read.
-        #[arg(required = true, value_name = "PATH")]
-        paths: Vec<PathBuf>,
-    },
-    /// Lists the protocols that policies may name as `l7proto`.
-    Protocols,
-}
-
 fn main() -> ExitCode {
-    let mut out = io::stdout().lock();
-    let done = match Arguments::parse().command {
-        Command::Check { protocol, paths } => check(&mut out, protocol.as_deref(), &paths),
-        Command::Protocols => {
-            REGISTRY.iter().try_for_each(|protocol| writeln!(out, "{}", protocol.name())).map(|()| true)
-        }
-    };
+    let Arguments { output, color, command } = Arguments::parse();
+    let mut out = Output::to_terminal(output, color);
+    let done = command.run(&mut out).and_then(|exit| out.flush().map(|()| exit));
     match done {
-        Ok(true) => ExitCode::SUCCESS,
+        Ok(exit) => exit.into(),
         // A reader that has seen enough, such as `head`, is not an error to tell of.
-        Ok(false) | Err(_) => ExitCode::FAILURE,
+        Err(error) if is_broken_pipe(&error) => Exit::Found.into(),
+        Err(error) => {
+            // What was found out before still counts; a reader that is gone is told of nothing more.
+            let _ = out.flush();
+            out.error(&error);
+            if error.is::<Usage>() { Exit::Usage.into() } else { Exit::Failed.into() }
+        }
     }
 }
 
-/// Says what is wrong with the policies, and whether nothing is.
-fn check(out: &mut impl Write, protocol: Option<&str>, paths: &[PathBuf]) -> io::Result<bool> {
-    if let Some(name) = protocol
-        && REGISTRY.find(name).is_none()
-    {
-        let known: Vec<_> = REGISTRY.iter().map(|protocol| protocol.name()).collect();
-        eprintln!("error: unknown protocol `{name}`; there are `{}`", known.join("`, `"));
-        return Ok(false);
-    }
-    let options = CompileOptions { l7proto: protocol, ..CompileOptions::default() };
-    let compiled = Source::load(paths).and_then(|sources| {
-        let count = sources.len();
-        Snapshot::compile(&sources, &REGISTRY, &options).map(|compiled| (count, compiled))
-    });
-    match compiled {
-        Ok((files, compiled)) => {
-            for warning in &compiled.warnings {
-                writeln!(out, "warning: {warning}")?;
-            }
-            writeln!(out, "ok: {files} files, {} warnings", compiled.warnings.len())?;
-            Ok(true)
-        }
-        Err(errors) => {
-            for error in &errors.errors {
-                eprintln!("error: {error}");
-            }
-            Ok(false)
-        }
-    }
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| {
+        let inside_json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        cause.downcast_ref().is_some_and(is) || inside_json == Some(io::ErrorKind::BrokenPipe)
+    })
 }

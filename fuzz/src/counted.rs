@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use portcullis_parsers::{memcache::Memcache, r2d2::R2d2};
+use portcullis_parsers::{cassandra::Cassandra, memcache::Memcache, r2d2::R2d2};
 use portcullis_proxylib::{Context, Direction, Input, Meta, OnData, Parser, Protocol, Registry, Verdict, protocols};
 
 /// The protocols for production, counted.
-pub(super) static REGISTRY: Registry = protocols![Counted(R2d2), Counted(Memcache)];
+pub(super) static REGISTRY: Registry = protocols![Counted(R2d2), Counted(Memcache), Counted(Cassandra)];
 
 /// What the parsers of this thread did since this was last reset.
 #[derive(Clone, Copy, Debug, Default)]

@@ -9,6 +9,7 @@
 //! * Its replies are understood, and nobody waits for a server that has answered.
 #![forbid(unsafe_code)]
 
+mod cassandra;
 mod counted;
 mod drive;
 mod packets;
@@ -34,6 +35,9 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("memcache_binary", memcache_binary),
     ("memcache_replies", memcache_replies),
     ("r2d2", r2d2),
+    ("cassandra_frames", cassandra_frames),
+    ("cassandra_replies", cassandra_replies),
+    ("cassandra_cql", cassandra_cql),
     ("policy", policy),
 ];
 
@@ -66,6 +70,25 @@ pub fn r2d2(data: &[u8]) {
     }
 }
 
+/// Cassandra's requests and replies, put together from fewer bytes, so that they fit together more often than not.
+pub fn cassandra_frames(data: &[u8]) {
+    if let Some(script) = cassandra::read(data) {
+        play("cassandra", &script);
+    }
+}
+
+/// Cassandra's requests, and replies that are as strange as they are.
+pub fn cassandra_replies(data: &[u8]) {
+    if let Some(script) = Script::read(data) {
+        play("cassandra", &script);
+    }
+}
+
+/// A CQL text.
+pub fn cassandra_cql(data: &[u8]) {
+    cassandra::read_cql(data);
+}
+
 /// The text of a policy.
 pub fn policy(data: &[u8]) {
     policy::load(data);
@@ -77,6 +100,7 @@ pub fn encode(scenario: &Scenario) -> Option<(&'static str, Vec<u8>)> {
         ("memcache", true) => "memcache_replies",
         ("memcache", false) => "memcache_text",
         ("r2d2", _) => "r2d2",
+        ("cassandra", _) => "cassandra_replies",
         _ => return None,
     };
     let step = |step: &testing::Step| match step {
@@ -161,6 +185,9 @@ fn compare(way: Way, expected: &Seen, seen: &Seen) {
 
 /// Where all is denied, the server gets nothing but a question, and the client nothing but errors.
 fn check_denied(listener: Listener, seen: &Seen) {
+    if listener.protocol == "cassandra" {
+        return cassandra::check_server(listener.rules, &seen.to_server);
+    }
     if listener.rules != Rules::DenyAll || listener.servers == Servers::Authenticating {
         return;
     }

@@ -114,6 +114,11 @@ impl Listener {
         match (self.protocol, self.rules) {
             // Commands that memcached does not have, and a file without a name.
             ("memcache", Rules::DenyAll) => json!([{"command": "rget"}]),
+            // A table without a name; and USE, which is never denied, in our own kind of rules is.
+            ("cassandra", Rules::DenyAll) => json!([{"query_action": "select", "query_table": "^$"}]),
+            ("cassandra", Rules::AllowAll) => json!([{}]),
+            ("cassandra", Rules::Reads) => json!([{"query_action": "select", "query_table": "^a"}]),
+            ("cassandra", Rules::NotNo) => json!([{"actions": CASSANDRA_ACTIONS}]),
             (_, Rules::DenyAll) => json!([{"cmd": "READ", "file": "^$"}]),
             (_, Rules::AllowAll) => json!([{}]),
             ("memcache", Rules::Reads) => json!([{"command": "get", "keyPrefix": "a"}]),
@@ -126,10 +131,14 @@ impl Listener {
     fn denied(self) -> Value {
         match self.protocol {
             "memcache" => json!([{"command": ["get", "gat", "writeGroup"], "keyPrefix": "no"}]),
+            "cassandra" => json!([{"actions": CASSANDRA_ACTIONS, "keyspacePrefix": "no"}]),
             _ => json!([{"cmd": "READ", "file": "no.*"}, {"cmd": "WRITE", "file": "no.*"}]),
         }
     }
 }
+
+const CASSANDRA_ACTIONS: &[&str] =
+    &["select", "insert", "update", "delete", "use", "truncate-table", "create-table", "drop-keyspace", "describe"];
 
 const MEMCACHE_COMMANDS: &[&str] = &[
     "get",

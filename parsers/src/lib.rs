@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod cassandra;
 pub mod memcache;
 pub mod r2d2;
 #[cfg(feature = "test-parsers")]
@@ -19,4 +20,4 @@ pub mod test;
 use portcullis_proxylib::{Registry, protocols};
 
 /// The protocols for production.
-pub static REGISTRY: Registry = protocols![r2d2::R2d2, memcache::Memcache];
+pub static REGISTRY: Registry = protocols![r2d2::R2d2, memcache::Memcache, cassandra::Cassandra];

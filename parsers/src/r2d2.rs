@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use portcullis_policy::matcher::Regex;
-use portcullis_policy::{Describe, Dialect, Fields, ListedRule, RuleList};
+use portcullis_policy::{Describe, Dialect, Fields, ListedRule, Outline, RuleList};
 use portcullis_proxylib::{Context, Direction, Input, Meta, NoConfig, OnData, Parser, Protocol, Turns, Verdict};
 use serde::Deserialize;
 
@@ -137,6 +137,10 @@ impl ListedRule for R2d2Rule {
             (Some(_), None) => Err("file"),
             _ => Ok(()),
         }
+    }
+
+    fn outline(spec: &RuleSpec) -> Option<Outline> {
+        Some(Outline::default().exact("cmd", spec.cmd.as_deref()).regex("file", spec.file.as_deref()))
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::compile::index::{LabelIndex, Subject};
 use crate::identity::Labels;
-use crate::l7::{ErasedRules, L7Decision, RuleId, RuleSet};
+use crate::l7::{ErasedRules, L7Decision, Mismatch, RuleId, RuleSet};
 use crate::node::Place;
+use crate::numbered::NumberedIndex;
 
 /// A policy in force: compiled whole, immutable, numbered. The default one knows no policy and denies everything.
 ///
@@ -27,6 +28,8 @@ pub(crate) struct Content {
     pub(crate) rules: Vec<RuleInfo>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) subjects: LabelIndex<Subject>,
+    /// What is said of the one endpoint whose policy this is, where policy goes by numbers; the rest is then empty.
+    pub(crate) numbered: Option<Box<NumberedIndex>>,
     pub(crate) default: DefaultVerdict,
     /// Namespaces of which no good policy was ever read, and a bad one stands in the files.
     pub(crate) held: BTreeSet<String>,
@@ -76,10 +79,19 @@ pub struct View {
     pub(crate) stance: Stance,
     /// Indexes into the blocks of the snapshot.
     pub(crate) blocks: Vec<u32>,
+    /// What is asked before all this. Behind a pointer, as few connections have it.
+    pub(crate) higher: Option<Box<Higher>>,
     /// The rule without an L7 part that would close the port.
     pub(crate) watched_deny: Option<RuleId>,
     /// Whether what nothing admits passes, and is logged.
     pub(crate) default_watched: bool,
+}
+
+/// Rules that take precedence.
+#[derive(Clone, Debug)]
+pub(crate) struct Higher {
+    /// Blocks of one precedence each, the highest first. What one allows or denies, the next is not asked about.
+    pub(crate) tiers: Vec<Vec<u32>>,
 }
 
 /// What L3 and L4 say before any request is read.
@@ -164,8 +176,10 @@ impl Snapshot {
         Self { generation: 0, break_glass: false, content: Arc::new(Content { in_force: true, ..content }) }
     }
 
-    /// The same, with all denials by policy only watched or not.
-    pub(crate) fn with_glass(self, broken: bool) -> Self {
+    /// The same, with all denials by policy only watched or not: as a break-glass file asks for, and for tools that follow
+    /// traffic which has passed.
+    #[must_use]
+    pub fn with_glass(self, broken: bool) -> Self {
         Self { break_glass: broken, ..self }
     }
 
@@ -194,6 +208,12 @@ impl Snapshot {
         if view.generation != self.generation {
             return STALE;
         }
+        let mut reason = Reason::NoRule;
+        for blocks in view.higher.iter().flat_map(|higher| &higher.tiers) {
+            if let Some(decision) = self.judge_tier::<R>(blocks, request, &mut reason) {
+                return decision;
+            }
+        }
         let mut allowed = match view.stance {
             Stance::Closed(reason, rule) => return self.deny(reason, rule),
             Stance::Open(reason, rule) => Some((reason, rule)),
@@ -201,7 +221,6 @@ impl Snapshot {
         };
         let opened = allowed.is_some();
         let mut watched = view.watched_deny.map(|rule| (Reason::Rule, Some(rule)));
-        let mut reason = Reason::NoRule;
         for &index in &view.blocks {
             let Some(block) = self.content.blocks.get(index as usize) else {
                 return STALE;
@@ -237,6 +256,43 @@ impl Snapshot {
                 Decision { outcome: Outcome::Audit, rule, reason }
             }
         }
+    }
+
+    /// What the blocks of one precedence say, if anything. Deny beats allow.
+    fn judge_tier<R: RuleSet>(
+        &self,
+        blocks: &[u32],
+        request: &R::Request<'_>,
+        reason: &mut Reason,
+    ) -> Option<Decision> {
+        let mut allowed = None;
+        for &index in blocks {
+            let Some(block) = self.content.blocks.get(index as usize) else {
+                return Some(self.deny(Reason::StaleView, None));
+            };
+            match block.rules.downcast_ref::<R>().map(|rules| rules.decide(request)) {
+                Some(L7Decision::Deny(rule)) => return Some(self.deny(Reason::Rule, Some(rule))),
+                None if block.has_deny => return Some(self.deny(Reason::ForeignRules, None)),
+                None => *reason = Reason::ForeignRules,
+                Some(L7Decision::Allow(rule)) => allowed = allowed.or(Some(rule)),
+                Some(L7Decision::NoMatch) => {}
+            }
+        }
+        allowed.map(|rule| Decision { outcome: Outcome::Allow, rule: Some(rule), reason: Reason::Rule })
+    }
+
+    /// A view of all rules, as if each bore on the connection: to ask which of them speak of a request.
+    pub fn whole_view(&self) -> View {
+        let blocks = u32::try_from(self.content.blocks.len()).unwrap_or(u32::MAX);
+        let stance = Stance::Judged;
+        View { generation: self.generation, stance, blocks: (0..blocks).collect(), ..View::default() }
+    }
+
+    /// Why the rules that were asked about a request did not match, block by block, the nearest miss of each first. For tools.
+    pub fn explain<R: RuleSet>(&self, view: &View, request: &R::Request<'_>) -> Vec<Mismatch> {
+        let blocks = view.blocks.iter().filter_map(|&index| self.content.blocks.get(index as usize));
+        let rules = blocks.filter_map(|block| block.rules.downcast_ref::<R>());
+        rules.flat_map(|rules| rules.explain(request)).collect()
     }
 
     fn deny(&self, reason: Reason, rule: Option<RuleId>) -> Decision {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use crate::lint::Outline;
 use crate::node::{Node, NodeError};
 
 /// Which objects a rule came from, and so what its words mean.
@@ -115,6 +116,11 @@ pub trait RuleSet: Sized + Send + Sync + 'static {
     fn explain(&self, _request: &Self::Request<'_>) -> Vec<Mismatch> {
         Vec::new()
     }
+
+    /// What a rule demands, for tools that compare rules; nothing if the protocol does not say.
+    fn outline(_rule: &Self::Rule) -> Option<Outline> {
+        None
+    }
 }
 
 /// What the access log and `explain` may show of a request: names and keys, never values or secrets.
@@ -165,6 +171,11 @@ pub trait RuleCompiler: Send + Sync {
     /// # Errors
     /// The items that are not rules, with their places, or rules that do not compile.
     fn compile(&self, items: &[Located<Node>], dialect: Dialect) -> Result<ErasedRules, CompileError>;
+
+    /// What an item demands, for tools that compare rules; nothing if the protocol does not say, or it is no rule.
+    fn outline(&self, _item: &Node, _dialect: Dialect) -> Option<Outline> {
+        None
+    }
 }
 
 /// Why `l7` items were refused.
@@ -208,6 +219,10 @@ impl<R: RuleSet> RuleCompiler for TypedCompiler<R> {
             return Err(CompileError::Items(faults));
         }
         Ok(ErasedRules::new(R::compile(rules, dialect)?))
+    }
+
+    fn outline(&self, item: &Node, dialect: Dialect) -> Option<Outline> {
+        R::outline(&item.read(dialect).ok()?)
     }
 }
 

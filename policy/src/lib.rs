@@ -43,6 +43,12 @@
 //!   the endpoint are watched, or a watched rule for the port and the peer has `l7` items;
 //! - the glass is broken: a [`Reloader`] was told so by a file, for a time.
 //!
+//! # Policy by numbers
+//!
+//! A host may be handed its policies by an agent, for one endpoint at a time, with ports and peers as numbers and rules with
+//! precedence: [`Snapshot::compile_ports`] takes those. What decides there, [`NumberedPolicy`] says; the table above is not
+//! about it.
+//!
 //! # Whom a rule names
 //!
 //! The labels of the remote side come from the [`Identities`] file or another source the host knows; who has none is
@@ -66,14 +72,17 @@ mod compile;
 mod decide;
 mod identity;
 mod l7;
+pub mod lint;
 mod list;
 pub mod matcher;
 mod node;
+mod numbered;
 mod problems;
 mod reload;
 pub mod schema;
 mod spec;
 mod store;
+mod survey;
 #[cfg(test)]
 mod testing;
 
@@ -84,8 +93,11 @@ pub use l7::{
     CompileError, Describe, Dialect, Effect, ErasedRules, Fields, L7Decision, Located, Mismatch, Protocols,
     RuleCompiler, RuleError, RuleId, RuleSet, TypedCompiler,
 };
+pub use lint::Outline;
 pub use list::{ListedRule, RuleList};
 pub use node::{Entry, Node, NodeError, Place, Value};
+pub use numbered::{NumberedItems, NumberedPolicy, NumberedRule, PortEntry, PortVerdict};
 pub use problems::{PolicyErrors, Warning};
 pub use reload::{BreakGlass, Change, Reload, Reloader, Status, Watch};
 pub use store::PolicyStore;
+pub use survey::{Miss, Surveyed, survey};

@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use crate::l7::{Describe, Dialect, Effect, L7Decision, Located, Mismatch, RuleError, RuleSet};
+use crate::lint::Outline;
 
 /// A rule that can say by itself whether it matches a request.
 pub trait ListedRule: Sized + Send + Sync + 'static {
@@ -22,6 +23,11 @@ pub trait ListedRule: Sized + Send + Sync + 'static {
     /// # Errors
     /// The name of that field.
     fn matches(&self, request: &Self::Request<'_>) -> Result<(), &'static str>;
+
+    /// What a rule demands, for tools that compare rules; nothing if the protocol does not say.
+    fn outline(_spec: &Self::Spec) -> Option<Outline> {
+        None
+    }
 }
 
 /// Rules that are tried one after the other. A decision costs as much as there are rules.
@@ -60,5 +66,9 @@ impl<T: ListedRule> RuleSet for RuleList<T> {
             Some(Mismatch { rule: located.id, field })
         };
         self.0.iter().filter_map(miss).collect()
+    }
+
+    fn outline(rule: &T::Spec) -> Option<Outline> {
+        T::outline(rule)
     }
 }

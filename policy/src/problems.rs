@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::lint::Lint;
 use crate::node::NodeError;
 
 /// Errors that are shown of one load: enough to mend a file in one go, few enough to read.
@@ -48,7 +49,9 @@ impl From<NodeError> for PolicyErrors {
 pub(crate) struct Problems {
     errors: Vec<NodeError>,
     omitted: usize,
-    warnings: Vec<Warning>,
+    warnings: Vec<(Lint, Warning)>,
+    /// Whether warnings are kept however many there are.
+    keeps_all: bool,
 }
 
 impl Problems {
@@ -65,10 +68,15 @@ impl Problems {
         result.map_err(|error| self.add(error)).ok()
     }
 
-    pub(crate) fn warn(&mut self, warning: Warning) {
-        if self.warnings.len() < MAX_WARNINGS {
-            self.warnings.push(warning);
+    pub(crate) fn warn(&mut self, lint: Lint, warning: Warning) {
+        if self.keeps_all || self.warnings.len() < MAX_WARNINGS {
+            self.warnings.push((lint, warning));
         }
+    }
+
+    /// For those who look at policies, and not for a listener that loads them.
+    pub(crate) fn keeping_all_warnings() -> Self {
+        Self { keeps_all: true, ..Self::default() }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -81,7 +89,7 @@ impl Problems {
         other.errors.into_iter().for_each(|error| self.add(error));
     }
 
-    pub(crate) fn take_warnings(&mut self) -> Vec<Warning> {
+    pub(crate) fn take_warnings(&mut self) -> Vec<(Lint, Warning)> {
         std::mem::take(&mut self.warnings)
     }
 

@@ -86,6 +86,20 @@ impl FaultKind {
     }
 }
 
+/// A connection that was let in and has seen no byte yet: its parser alone, for hosts with very many of them.
+pub struct Accepted(Sandbox);
+
+impl Accepted {
+    pub(crate) fn new(parser: Box<dyn ErasedParser>) -> Self {
+        Self(Sandbox::new(parser))
+    }
+
+    /// Makes it a connection of the instance that let it in. `meta` is what that was shown.
+    pub fn connect(self, instance: Arc<Instance>, meta: Meta) -> Connection {
+        Connection::new(instance, self.0, meta)
+    }
+}
+
 /// A connection and its parser. [`Datapath`](crate::Datapath) does the bookkeeping of bytes for it; hosts that do their own
 /// call it directly.
 pub struct Connection {
@@ -100,10 +114,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(instance: Arc<Instance>, parser: Box<dyn ErasedParser>, meta: Meta) -> Self {
+    fn new(instance: Arc<Instance>, parser: Sandbox, meta: Meta) -> Self {
         Self {
             instance,
-            parser: Sandbox::new(parser),
+            parser,
             meta: Box::new(meta),
             view: View::default(),
             inject: Injections::default(),
@@ -156,7 +170,7 @@ impl Connection {
         self.parser.enter(|parser| parser.owes_replies()).unwrap_or(false)
     }
 
-    /// Shows the parser the undecided bytes of one direction and collects its verdicts, [`MAX_OPS`] at most: a full `ops`
+    /// Shows the parser the undecided bytes of one direction and adds its verdicts to `ops`, up to [`MAX_OPS`]: a full one
     /// asks for another call.
     ///
     /// `position` is the offset in the stream of the first byte of `input`; `seen` of its bytes were there at the last call.
@@ -171,7 +185,6 @@ impl Connection {
         input: Input<'_>,
         ops: &mut Ops,
     ) -> Result<(), Fault> {
-        ops.clear();
         let outcome = self.collect(direction, position, input, ops);
         outcome.map_err(|Failure { kind, why, reply }| {
             self.report(kind, &why);
@@ -179,8 +192,8 @@ impl Connection {
         })
     }
 
-    /// Counts a fault and writes it to the access log.
-    pub(crate) fn report(&mut self, kind: FaultKind, why: &str) {
+    /// Counts a fault and writes it to the access log. `why` is lower case, and has no bytes of the connection in it.
+    pub fn report(&mut self, kind: FaultKind, why: &str) {
         let counter = match kind {
             FaultKind::Panic => &mut self.tally.panics,
             _ => &mut self.tally.errors,
@@ -218,6 +231,7 @@ impl Connection {
                 inject: &mut self.inject,
                 jobs: &self.jobs,
                 can_wait: self.can_wait,
+                max_frame,
             };
             let shown = Input::new(rest, input.seen().saturating_sub(consumed), input.is_end());
             let op = match self.parser.enter(|parser| parser.on_data(&mut call, shown).map(Step::from)) {

@@ -2,10 +2,10 @@
 
 use std::marker::PhantomData;
 
-use portcullis_policy::{Decision, Describe, Outcome, Reason, RuleId, RuleSet, Snapshot, View};
+use portcullis_policy::{Decision, Describe, Mismatch, Outcome, Reason, RuleId, RuleSet, Snapshot, View};
 
 use crate::jobs::{Jobs, Pending};
-use crate::log::{Entry, Log, Status};
+use crate::log::{Asked, Entry, Log, Status};
 use crate::meta::Meta;
 use crate::tally::Tally;
 use crate::verdict::{Direction, Grant};
@@ -23,6 +23,7 @@ pub struct Call<'a> {
     pub(crate) inject: &'a mut Injections,
     pub(crate) jobs: &'a Jobs,
     pub(crate) can_wait: bool,
+    pub(crate) max_frame: u64,
 }
 
 /// The bytes waiting to be injected, by direction.
@@ -155,6 +156,12 @@ impl<'c, R: RuleSet> Context<'c, R> {
         self.call.can_wait
     }
 
+    /// Bytes of one frame that may be held: what is asked for beyond them closes the connection. A protocol with an answer for
+    /// requests that are too large drops them ahead instead.
+    pub const fn max_frame_bytes(&self) -> u64 {
+        self.call.max_frame
+    }
+
     /// Hands over work that takes longer than a worker thread should be held. Answer
     /// [`Verdict::Wait`](crate::Verdict::Wait) then, and look at the [`Pending`] when called again.
     pub fn run<T, F>(&mut self, job: F) -> Pending<T>
@@ -182,13 +189,16 @@ impl<'c, R: RuleSet> Context<'c, R> {
         }
     }
 
-    fn record(&mut self, decision: Decision, request: &dyn Describe) {
+    fn record(&mut self, decision: Decision, request: &R::Request<'_>) {
         let status = match decision.outcome {
             Outcome::Allow => Status::Forwarded,
             Outcome::Audit => Status::Audited,
             Outcome::Deny => Status::Denied,
         };
         self.write(status, decision.rule, decision.reason.as_str(), request);
+        if let Some(sink) = self.call.log.wants(status) {
+            sink.asked(&Question::<R>(request));
+        }
     }
 
     fn write(&mut self, status: Status, rule: Option<RuleId>, reason: &str, fields: &dyn Describe) {
@@ -204,5 +214,22 @@ impl<'c, R: RuleSet> Context<'c, R> {
             Outcome::Allow | Outcome::Audit => Ok(Grant::new(self.call.position, frame_len)),
             Outcome::Deny => Err(Denied { rule: decision.rule }),
         }
+    }
+}
+
+/// A request with its type, for whoever does not know it.
+struct Question<'a, 'r, R: RuleSet>(&'a R::Request<'r>);
+
+impl<R: RuleSet> Asked for Question<'_, '_, R> {
+    fn fields(&self) -> &dyn Describe {
+        self.0
+    }
+
+    fn judge(&self, snapshot: &Snapshot, view: &View) -> Decision {
+        snapshot.judge::<R>(view, self.0)
+    }
+
+    fn explain(&self, snapshot: &Snapshot, view: &View) -> Vec<Mismatch> {
+        snapshot.explain::<R>(view, self.0)
     }
 }

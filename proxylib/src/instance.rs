@@ -5,7 +5,7 @@ use std::sync::Arc;
 use portcullis_policy::PolicyStore;
 use serde::Deserialize;
 
-use crate::connection::Connection;
+use crate::connection::{Accepted, Connection};
 use crate::jobs::Executor;
 use crate::limits::{Budget, Limits};
 use crate::log::{Entry, Log, Status};
@@ -53,19 +53,27 @@ impl Instance {
     /// # Errors
     /// The protocol refuses it, or panicked. The access log says so.
     pub fn open(self: &Arc<Self>, meta: Meta) -> Result<Connection, Refused> {
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.protocol.open(&meta)));
+        Ok(self.accept(&meta)?.connect(Arc::clone(self), meta))
+    }
+
+    /// Opens a connection in two steps: this one is all that is needed before the first byte.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open).
+    pub fn accept(&self, meta: &Meta) -> Result<Accepted, Refused> {
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.protocol.open(meta)));
         match opened {
-            Ok(Some(parser)) => Ok(Connection::new(Arc::clone(self), parser, meta)),
-            Ok(None) => self.refuse(&meta, "the protocol refuses the connection"),
+            Ok(Some(parser)) => Ok(Accepted::new(parser)),
+            Ok(None) => self.refuse(meta, "the protocol refuses the connection"),
             Err(payload) => {
                 // The payload may panic when it is dropped.
                 std::mem::forget(payload);
-                self.refuse(&meta, "the parser panicked when it was made")
+                self.refuse(meta, "the parser panicked when it was made")
             }
         }
     }
 
-    fn refuse(&self, meta: &Meta, reason: &str) -> Result<Connection, Refused> {
+    fn refuse(&self, meta: &Meta, reason: &str) -> Result<Accepted, Refused> {
         self.log_error(meta, reason);
         Err(Refused)
     }

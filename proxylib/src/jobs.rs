@@ -20,12 +20,13 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 /// Where the jobs of one connection go.
 #[derive(Default)]
 pub(crate) struct Jobs {
-    host: Option<(Arc<dyn Executor>, Wake)>,
+    /// Boxed: most hosts have many connections and none of these.
+    host: Option<Box<(Arc<dyn Executor>, Wake)>>,
 }
 
 impl Jobs {
     pub(crate) fn attach(&mut self, executor: Arc<dyn Executor>, wake: Wake) {
-        self.host = Some((executor, wake));
+        self.host = Some(Box::new((executor, wake)));
     }
 
     pub(crate) const fn is_attached(&self) -> bool {
@@ -38,11 +39,11 @@ impl Jobs {
         F: FnOnce() -> T + Send + 'static,
     {
         let slot = Arc::new(Mutex::new(Slot::Running));
-        let wake = self.host.as_ref().map(|(_, wake)| Arc::clone(wake));
+        let wake = self.host.as_ref().map(|host| Arc::clone(&host.1));
         let ticket = Ticket { slot: Arc::clone(&slot), wake };
         let job = move || ticket.settle(catch_unwind(AssertUnwindSafe(job)));
         match &self.host {
-            Some((executor, _)) => executor.execute(Box::new(job)),
+            Some(host) => host.0.execute(Box::new(job)),
             // A host that cannot wake a connection runs the job in place.
             None => job(),
         }

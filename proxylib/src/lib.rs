@@ -15,6 +15,7 @@
     )
 )]
 
+mod capabilities;
 mod connection;
 mod context;
 mod datapath;
@@ -33,14 +34,15 @@ pub mod testing;
 mod turns;
 mod verdict;
 
-pub use connection::{Connection, Fault, FaultKind, MAX_OPS, Op, Ops};
+pub use capabilities::Capabilities;
+pub use connection::{Accepted, Connection, Fault, FaultKind, MAX_OPS, Op, Ops};
 pub use context::{Context, Denied};
 pub use datapath::{Datapath, Effects};
 pub use input::{Input, Reader};
 pub use instance::{Instance, OnParseError, Refused};
 pub use jobs::{Executor, Job, Lost, Pending, Wake};
 pub use limits::{Budget, Limits, Time};
-pub use log::{AccessLog, Entry, Level, Log, MAX_ENTRY, Sink, Status, Target, write_json};
+pub use log::{AccessLog, Asked, Entry, Level, Log, MAX_ENTRY, Sink, Status, Target, write_json};
 pub use meta::Meta;
 pub use parser::{ErasedParser, ErasedProtocol, Listen, NoConfig, Parser, Protocol};
 pub use registry::Registry;

@@ -71,7 +71,7 @@ impl Budget {
     }
 
     /// Replaces a reservation of `before` bytes by one of `now`. Refuses, and changes nothing, where that is too much.
-    pub(crate) fn adjust(&self, before: usize, now: usize) -> bool {
+    pub fn adjust(&self, before: usize, now: usize) -> bool {
         if now <= before {
             self.held.fetch_sub(before.saturating_sub(now), Ordering::Relaxed);
             return true;

@@ -43,6 +43,7 @@ fn main() {
     floor(&mut criterion, &mut table);
     small(&mut criterion, &mut table);
     large(&mut criterion, &mut table);
+    cassandra(&mut criterion, &mut table);
     rules(&mut criterion, &mut table);
     if table.print() {
         flood();
@@ -97,6 +98,35 @@ fn large(criterion: &mut Criterion, table: &mut Table) {
             let name = format!("{name} in {kib} KiB");
             measure(&mut group, table, ["memcache", &name], 1, || player("memcache", whole.cut(kib << 10), None, None));
         }
+    }
+}
+
+/// Cassandra's requests, on a connection that is set up, by three rules and by ten thousand.
+fn cassandra(criterion: &mut Criterion, table: &mut Table) {
+    const AT_ONCE: u8 = 16;
+    let mut group = criterion.benchmark_group("cassandra");
+    let few = rules_of("cassandra");
+    let tables = (0..10_000).map(|n| json!({"query_action": "select", "query_table": format!("^public\\.plans{n}$")}));
+    let select = json!({"query_action": "select", "query_table": "^public\\.plans$"});
+    let many = json!([rule("cassandra", &tables.chain([select]).collect::<Value>())]);
+    for (name, requests, rules, exchange, answer) in [
+        ("query", 1, &few, exchanges::cassandra_query(100), None),
+        ("query x16", u64::from(AT_ONCE), &few, exchanges::cassandra_queries(AT_ONCE), None),
+        ("query denied", 1, &few, exchanges::cassandra_denied(), Some(exchanges::CASSANDRA_DENIED)),
+        ("query, 10,000 tables", 1, &many, exchanges::cassandra_query(100), None),
+        ("execute", 1, &few, exchanges::cassandra_execute(), None),
+        ("batch of three", 1, &few, exchanges::cassandra_batch(), None),
+        ("query, 1 MiB in reply in 16 KiB", 1, &few, exchanges::cassandra_query(1 << 20).cut(16 << 10), None),
+    ] {
+        measure(&mut group, table, ["cassandra", name], requests, || {
+            let mut datapath = connect("cassandra", rules, None);
+            for begins in exchanges::cassandra_begins() {
+                begins.play(&mut datapath);
+            }
+            exchange.warm_up(&mut datapath, answer);
+            let exchange = exchange.clone();
+            move || exchange.play(&mut datapath)
+        });
     }
 }
 

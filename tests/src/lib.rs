@@ -1,5 +1,6 @@
 //! The scenario corpus: connections as data, one folder for each protocol.
 
+pub mod cql;
 pub mod differential;
 
 use std::fs;

@@ -48,6 +48,25 @@ fn a_request_allocates_nothing() {
     }
 }
 
+#[test]
+fn a_request_to_cassandra_allocates_nothing() {
+    for (name, exchange, answer) in [
+        ("a query", exchanges::cassandra_query(100), None),
+        ("a denied query", exchanges::cassandra_denied(), Some(exchanges::CASSANDRA_DENIED)),
+        ("an execution of what is prepared", exchanges::cassandra_execute(), None),
+        ("a batch", exchanges::cassandra_batch(), None),
+        ("16 queries at once", exchanges::cassandra_queries(16), None),
+        ("a query that comes byte by byte", exchanges::cassandra_query(100).cut(1), None),
+        ("a query with 1 MiB in reply, in pieces of 16 KiB", exchanges::cassandra_query(1 << 20).cut(16 << 10), None),
+    ] {
+        let mut datapath = connect("cassandra", &rules_of("cassandra"), None);
+        for begins in exchanges::cassandra_begins() {
+            begins.play(&mut datapath);
+        }
+        assert_eq!(count(&mut datapath, &exchange, answer), 0, "{name}");
+    }
+}
+
 /// The log in memory allocates as it grows: the counter sees what a connection allocates, so that zero means none.
 #[test]
 fn what_allocates_is_counted() {

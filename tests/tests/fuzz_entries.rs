@@ -59,6 +59,21 @@ fn the_corpus_of_r2d2_holds() {
 }
 
 #[test]
+fn the_corpus_of_cassandra_frames_holds() {
+    check_corpus("cassandra_frames");
+}
+
+#[test]
+fn the_corpus_of_cassandra_replies_holds() {
+    check_corpus("cassandra_replies");
+}
+
+#[test]
+fn the_corpus_of_cassandra_cql_holds() {
+    check_corpus("cassandra_cql");
+}
+
+#[test]
 fn the_corpus_of_policy_holds() {
     check_corpus("policy");
 }

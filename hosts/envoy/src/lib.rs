@@ -83,7 +83,6 @@
 
 mod abi;
 mod act;
-pub mod capabilities;
 mod config;
 mod ending;
 mod envoy;
@@ -105,9 +104,7 @@ mod waker;
 compile_error!("a panic must unwind: one that aborts takes Envoy with it; build with `panic = \"unwind\"`");
 
 pub use abi::Buf;
-pub use portcullis_proxylib::Registry;
-
-use capabilities::Capabilities;
+pub use portcullis_proxylib::{Capabilities, Registry};
 
 /// What this host can do in the Envoy that it is loaded by.
 pub fn capabilities() -> Capabilities {

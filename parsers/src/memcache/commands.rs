@@ -81,6 +81,11 @@ impl Commands {
         self.0 & other.0 != 0
     }
 
+    /// Whether all of them are names for what no memcached implements.
+    pub(super) const fn is_unimplemented(self) -> bool {
+        self.0 == Self::UNIMPLEMENTED.0
+    }
+
     /// Those of these that are among the others.
     pub(super) const fn only(self, others: Self) -> Self {
         Self(self.0 & others.0)

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use portcullis_policy::Dialect;
+use portcullis_policy::lint::{Outline, Wants};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 
@@ -55,6 +56,41 @@ impl Rule {
         }
     }
 }
+
+impl Rule {
+    /// What the rule demands.
+    pub(super) fn outline(&self) -> Outline {
+        let keyed = self.keys != KeySpec::Any;
+        let commands = if keyed { self.commands.only(Commands::KEYED) } else { self.commands };
+        let mut outline = Outline::default().demand("command", "command", Wants::Kinds(commands.bits()));
+        outline.never = self.never().map(str::to_owned);
+        let (field, wants) = match self.keys.clone() {
+            KeySpec::Any => return outline,
+            KeySpec::Exact(texts) => ("keyExact", Wants::Exact(texts)),
+            KeySpec::Prefix(texts) => ("keyPrefix", Wants::Prefix(texts)),
+            KeySpec::Regex(texts) => {
+                ("keyRegex", Wants::Regex { texts, exact: Some("keyExact"), prefix: Some("keyPrefix") })
+            }
+        };
+        outline.demand("key", field, wants)
+    }
+
+    /// Why no request matches.
+    fn never(&self) -> Option<&'static str> {
+        if self.commands.is_unimplemented() {
+            return Some("no memcached has the command");
+        }
+        match &self.keys {
+            KeySpec::Exact(texts) | KeySpec::Prefix(texts) if texts.iter().all(|text| text.len() > MAX_KEY) => {
+                Some("no key of memcached has more than 250 bytes")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Bytes of a key: `KEY_MAX_LENGTH` of memcached.
+const MAX_KEY: usize = 250;
 
 /// The rule before it is known to be one.
 #[derive(Deserialize)]

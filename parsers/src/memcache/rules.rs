@@ -1,5 +1,6 @@
 //! All rules of a block, compiled together.
 
+use portcullis_policy::lint::Outline;
 use portcullis_policy::matcher::{KeyMatcher, KeyMatcherBuilder, KeyPattern};
 use portcullis_policy::{Dialect, Effect, L7Decision, Located, Mismatch, RuleError, RuleSet};
 
@@ -38,6 +39,10 @@ impl RuleSet for Rules {
         let mut misses: Vec<Mismatch> = self.written.iter().filter_map(|rule| self.miss(rule, request)).collect();
         misses.sort_by_key(|miss| miss.field == COMMAND);
         misses
+    }
+
+    fn outline(rule: &Rule) -> Option<Outline> {
+        Some(rule.outline())
     }
 }
 

@@ -203,6 +203,14 @@ impl Remote<'_> {
     }
 }
 
+/// Whether the remote side is one of some peers. `fit`: whether it fulfils the endpoint's requirements.
+pub(crate) fn is_one_of(peers: &[Peer], labels: &Labels, identity: &Identity, fit: bool) -> bool {
+    let index = PeerIndex::new(peers.iter().map(|peer| (peer.clone(), Target::Open(RuleId(0)))).collect());
+    let mut found = false;
+    index.for_each_match(&Remote { labels, identity, fit }, &mut |_| found = true);
+    found
+}
+
 /// What a network leads to.
 #[derive(Debug)]
 struct Network {

@@ -12,7 +12,8 @@ mod view;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::decide::{Block, Content, DefaultVerdict, RuleInfo, Snapshot};
-use crate::l7::{CompileError, Dialect, Effect, ErasedRules, Located, Protocols, RuleId};
+use crate::l7::{CompileError, Dialect, Effect, ErasedRules, Located, Protocols, RuleCompiler, RuleId};
+use crate::lint::Lint;
 use crate::node::{Node, NodeError, Place, shorten};
 use crate::problems::{PolicyErrors, Problems, Warning};
 use crate::spec::selector::Selector;
@@ -57,7 +58,7 @@ impl Snapshot {
     }
 }
 
-fn read_policies(sources: &[Source], problems: &mut Problems) -> Vec<Policy> {
+pub(crate) fn read_policies(sources: &[Source], problems: &mut Problems) -> Vec<Policy> {
     let mut policies = Vec::new();
     for source in sources {
         for document in problems.note(Node::load(&source.name, &source.text)).unwrap_or_default() {
@@ -71,10 +72,22 @@ fn read_policies(sources: &[Source], problems: &mut Problems) -> Vec<Policy> {
 fn compile_policies(
     policies: Vec<Policy>,
     held: BTreeSet<String>,
-    mut problems: Problems,
+    problems: Problems,
     protocols: &dyn Protocols,
     options: &CompileOptions<'_>,
 ) -> Result<Compiled, PolicyErrors> {
+    let (snapshot, warnings) = compile_and_lint(policies, held, problems, protocols, options)?;
+    Ok(Compiled { snapshot, warnings: warnings.into_iter().map(|(_, warning)| warning).collect() })
+}
+
+/// The same, with the names of what was warned of.
+pub(crate) fn compile_and_lint(
+    policies: Vec<Policy>,
+    held: BTreeSet<String>,
+    mut problems: Problems,
+    protocols: &dyn Protocols,
+    options: &CompileOptions<'_>,
+) -> Result<(Snapshot, Vec<(Lint, Warning)>), PolicyErrors> {
     find_duplicates(&policies).into_iter().for_each(|(_, error)| problems.add(error));
     let mut compiler = Compiler { protocols, options, problems, rules: Vec::new(), subjects: Subjects::default() };
     for policy in policies {
@@ -172,7 +185,7 @@ impl Compiler<'_> {
         }
     }
 
-    fn finish(mut self, held: BTreeSet<String>) -> Result<Compiled, PolicyErrors> {
+    fn finish(mut self, held: BTreeSet<String>) -> Result<(Snapshot, Vec<(Lint, Warning)>), PolicyErrors> {
         let mut blocks = Vec::new();
         let mut subjects = Vec::new();
         for (selector, drafts) in std::mem::take(&mut self.subjects.list) {
@@ -184,7 +197,7 @@ impl Compiler<'_> {
         let subjects = LabelIndex::new(subjects);
         let (rules, default) = (self.rules, self.options.default);
         let content = Content { rules, blocks, subjects, default, held, ..Content::default() };
-        Ok(Compiled { snapshot: Snapshot::new(content), warnings })
+        Ok((Snapshot::new(content), warnings))
     }
 
     fn finish_side(&mut self, draft: Draft, blocks: &mut Vec<Block>) -> SideIndex {
@@ -228,30 +241,13 @@ impl Compiler<'_> {
         {
             let message =
                 format!("these rules are for `{l7proto}`; a listener for `{listener}` admits nothing by them");
-            self.problems.warn(NodeError::new(&info.place, &info.name, message));
+            self.problems.warn(Lint::ForeignProtocol, NodeError::new(&info.place, &info.name, message));
         }
-        match compiler.compile(items, dialect) {
-            Ok(rules) => Some(rules),
-            Err(CompileError::Items(faults)) => {
-                for (id, error) in faults {
-                    let path = self.rules.get(id.index()).map(|info| info.name.clone()).unwrap_or_default();
-                    self.problems.add(error.within(&path));
-                }
-                None
-            }
-            Err(CompileError::Rules(error)) => {
-                self.fault(error.rule.unwrap_or(first), &error.message);
-                None
-            }
-        }
+        compile_items(compiler, dialect, first, items, &self.rules, &mut self.problems)
     }
 
     fn fault(&mut self, rule: RuleId, message: &str) {
-        let error = match self.rules.get(rule.index()) {
-            Some(info) => NodeError::new(&info.place, &info.name, message),
-            None => NodeError::new(&Place::whole("policy"), "", message),
-        };
-        self.problems.add(error);
+        self.problems.add(fault_of(&self.rules, rule, message));
     }
 
     /// "A plain L4 rule on the same port makes L7 rules ineffective."
@@ -274,7 +270,7 @@ impl Compiler<'_> {
             if let (Some(opening), Some(info)) = (opening, self.rules.get(group.rule.index())) {
                 let message =
                     format!("has no effect: `{}` opens the port to the same peers without L7 rules", opening.name);
-                self.problems.warn(NodeError::new(&info.place, &info.name, message));
+                self.problems.warn(Lint::OpenedPort, NodeError::new(&info.place, &info.name, message));
             }
         }
     }
@@ -346,7 +342,39 @@ impl Draft {
     }
 }
 
-fn number(rules: &mut Vec<RuleInfo>, info: RuleInfo, problems: &mut Problems) -> RuleId {
+/// Compiles items together; what is wrong with them is said by the names of their rules.
+pub(crate) fn compile_items(
+    compiler: &dyn RuleCompiler,
+    dialect: Dialect,
+    first: RuleId,
+    items: &[Located<Node>],
+    rules: &[RuleInfo],
+    problems: &mut Problems,
+) -> Option<ErasedRules> {
+    match compiler.compile(items, dialect) {
+        Ok(rules) => return Some(rules),
+        Err(CompileError::Items(faults)) => {
+            for (id, error) in faults {
+                let path = rules.get(id.index()).map(|info| info.name.clone()).unwrap_or_default();
+                problems.add(error.within(&path));
+            }
+        }
+        Err(CompileError::Rules(error)) => {
+            problems.add(fault_of(rules, error.rule.unwrap_or(first), &error.message));
+        }
+    }
+    None
+}
+
+fn fault_of(rules: &[RuleInfo], rule: RuleId, message: &str) -> NodeError {
+    match rules.get(rule.index()) {
+        Some(info) => NodeError::new(&info.place, &info.name, message),
+        None => NodeError::new(&Place::whole("policy"), "", message),
+    }
+}
+
+/// Gives a rule its number.
+pub(crate) fn number(rules: &mut Vec<RuleInfo>, info: RuleInfo, problems: &mut Problems) -> RuleId {
     let id = u32::try_from(rules.len()).unwrap_or(u32::MAX);
     if id == MAX_RULES {
         let message = format!("there are more than {MAX_RULES} rules; merge some");

@@ -10,6 +10,9 @@ impl Snapshot {
     /// many others there are; to be kept with the connection until the generation changes.
     pub fn view(&self, flow: &Flow<'_>) -> View {
         let content = self.content();
+        if let Some(numbered) = &content.numbered {
+            return View { generation: self.generation(), ..numbered.view(flow) };
+        }
         let closed = |reason| View { stance: Stance::Closed(reason, None), ..View::default() };
         let sides = self.sides(flow.endpoint, flow.traffic);
         let view = match sides.iter().map(|side| side.default_deny).max() {

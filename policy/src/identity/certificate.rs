@@ -76,6 +76,18 @@ pub(crate) enum PeerName {
     Subject(String),
 }
 
+impl fmt::Display for PeerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spiffe(id) => write!(f, "{id}"),
+            Self::SpiffeBelow(id) => write!(f, "{id}/*"),
+            Self::Dns(name) => write!(f, "{name}"),
+            Self::DnsBelow(name) => write!(f, "*.{name}"),
+            Self::Subject(subject) => write!(f, "{subject}"),
+        }
+    }
+}
+
 const SCHEME: &str = "spiffe://";
 /// The longest id that the standard allows (SPIFFE-ID, section 2.3).
 const MAX_SPIFFE_BYTES: usize = 2048;

@@ -9,6 +9,7 @@ mod engine;
 mod go;
 mod regex;
 mod regexes;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod verdicts;
@@ -19,7 +20,10 @@ use rustc_hash::FxBuildHasher;
 
 use crate::l7::{Dialect, Effect, L7Decision, RuleError, RuleId};
 pub use regex::Regex;
-use regexes::{Regexes, RegexesBuilder, Shape};
+pub(crate) use regex::parse;
+pub(crate) use regexes::Shape;
+pub use strict::Strict;
+use regexes::{Regexes, RegexesBuilder};
 use verdicts::{Verdict, Verdicts};
 
 /// What a rule says of a key.

@@ -28,7 +28,7 @@ const MAX_TRIES: u32 = 4;
 const MAX_LITERAL_DFA_BYTES: usize = 32 << 20;
 
 /// What an expression is when it is no more than a comparison.
-pub(super) enum Shape {
+pub(crate) enum Shape {
     Any,
     Exact(Box<[u8]>),
     Prefix(Box<[u8]>),
@@ -36,7 +36,7 @@ pub(super) enum Shape {
 }
 
 impl Shape {
-    pub(super) fn of(hir: &Hir) -> Self {
+    pub(crate) fn of(hir: &Hir) -> Self {
         let mut parts = parts_of(hir);
         // What may be empty at the end of what is searched for does not matter.
         while let Some((last, rest)) = parts.split_last()

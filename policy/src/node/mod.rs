@@ -19,7 +19,7 @@ use build::MAX_FLOW_CHARS;
 pub(crate) use read::list_allowed;
 
 /// Where something stands: for error messages and for the ids of rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
     /// The file's name as the operator wrote it, or what else the text came from.
     pub file: Arc<str>,

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use super::fields::{Field, Reading};
 use super::leaves::Mode;
 use crate::l7::Dialect;
+use crate::lint::Lint;
 use crate::node::{Node, NodeError, Value, shorten};
 use crate::problems::Problems;
 
@@ -37,9 +38,9 @@ impl<'n> At<'n> {
     }
 
     /// What works in one dialect and is probably not meant, and is refused in the other.
-    pub(super) fn doubt(&self, message: &str, problems: &mut Problems) {
+    pub(super) fn doubt(&self, lint: Lint, message: &str, problems: &mut Problems) {
         match self.dialect {
-            Dialect::Cilium => problems.warn(self.error(message)),
+            Dialect::Cilium => problems.warn(lint, self.error(message)),
             Dialect::Strict => problems.add(self.error(message)),
         }
     }
@@ -76,7 +77,8 @@ impl<'n> At<'n> {
                         let fault = |message: String| NodeError::new(&entry.place, &self.path, message);
                         match self.dialect {
                             Dialect::Cilium => {
-                                problems.warn(fault(format!("`{name}` is null, which counts as if it were left out")));
+                                let message = format!("`{name}` is null, which counts as if it were left out");
+                                problems.warn(Lint::NullField, fault(message));
                             }
                             Dialect::Strict => problems.add(fault(format!("`{name}` is null; leave it out"))),
                         }

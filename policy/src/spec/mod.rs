@@ -9,6 +9,8 @@ pub(crate) mod selector;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use crate::identity::{Cidr, Labels, PeerName};
 use crate::l7::{Dialect, Effect};
 use crate::node::{Node, Place};
@@ -107,12 +109,36 @@ impl Ports {
         Self(merged)
     }
 
+    /// Whether it is one of them.
+    pub(crate) fn contains(&self, port: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&port))
+    }
+
     pub(crate) fn ranges(&self) -> &[(u16, u16)] {
         &self.0
     }
 
+    /// Whether every port of the other is one of these.
+    pub(crate) fn cover(&self, other: &Self) -> bool {
+        other.0.iter().all(|(first, last)| self.0.iter().any(|(from, to)| from <= first && last <= to))
+    }
+
     pub(crate) fn overlap(&self, other: &Self) -> bool {
         self.0.iter().any(|(first, last)| other.0.iter().any(|(from, to)| first <= to && from <= last))
+    }
+}
+
+impl fmt::Display for Ports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, (first, last)) in self.0.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            match (first, last) {
+                (0, &u16::MAX) => f.write_str("all")?,
+                (first, last) if first == last => write!(f, "{comma}{first}")?,
+                (first, last) => write!(f, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -141,6 +167,47 @@ pub(crate) enum Entity {
     Cluster,
     /// Those with the label `reserved:` and this name.
     Reserved(&'static str),
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("everybody"),
+            Self::Endpoints(selector) => selector.fmt(f),
+            Self::Network { cidr, except, .. } if except.is_empty() => cidr.fmt(f),
+            Self::Network { cidr, except, .. } => write!(f, "{cidr} without {} networks", except.len()),
+            Self::Entity(Entity::World) => f.write_str("world"),
+            Self::Entity(Entity::Cluster) => f.write_str("cluster"),
+            Self::Entity(Entity::Reserved(name)) => f.write_str(name),
+            Self::Named(name) => name.fmt(f),
+        }
+    }
+}
+
+impl Peer {
+    /// Whether whoever the other means is meant by this, as far as can be told.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Any, _) => true,
+            (Self::Endpoints(wide), Self::Endpoints(narrow)) => wide.covers(narrow),
+            (Self::Network { cidr, except, everywhere }, Self::Network { cidr: inner, everywhere: also, .. }) => {
+                cidr.covers(inner) && (*everywhere || !also) && (except.is_empty() || self == other)
+            }
+            (Self::Entity(Entity::Cluster), Self::Endpoints(selector)) => selector.is_of_endpoints(),
+            _ => self == other,
+        }
+    }
+
+    /// Why nobody is meant, where that can be told.
+    pub(crate) fn means_nobody(&self) -> Option<&'static str> {
+        match self {
+            Self::Endpoints(selector) if selector.is_contradictory() => Some("its selector contradicts itself"),
+            Self::Network { cidr, except, .. } if except.contains(cidr) => {
+                Some("the whole network is among its exceptions")
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Entity {

@@ -11,6 +11,7 @@ use super::selector::{Conditions, Selector};
 use super::{Item, L7, Peer, PortRule, Ports, Rule, Side, Spec};
 use crate::identity::{Cidr, Traffic};
 use crate::l7::{Dialect, Effect};
+use crate::lint::Lint;
 use crate::node::{Entry, Node, Place, Value, shorten};
 use crate::problems::Problems;
 
@@ -108,7 +109,7 @@ impl<'p> Reader<'p> {
         if matches!(&at.node.value, Value::Map(entries) if entries.is_empty()) && effect == Effect::Allow {
             let message = "admits every peer on every port; to admit nothing, write `[]` in place of `[{}]`, \
                            and to admit everybody on purpose name the entity `all`";
-            at.doubt(message, problems);
+            at.doubt(Lint::EmptyRule, message, problems);
         }
         let (peers, requires) = self.peers(at, traffic, problems);
         if effect == Effect::Deny && !requires.is_empty() {
@@ -123,7 +124,8 @@ impl<'p> Reader<'p> {
             Some(list) => {
                 let items = list.items(problems);
                 if items.is_empty() && matches!(list.node.value, Value::List(_)) {
-                    list.doubt("`[]` means every port, as if it were left out; leave it out", problems);
+                    let message = "`[]` means every port, as if it were left out; leave it out";
+                    list.doubt(Lint::EmptyPorts, message, problems);
                     vec![PortRule::everything(at)]
                 } else {
                     items.iter().filter_map(|item| self.port_rule(item, (effect, audit), problems)).collect()
@@ -223,7 +225,8 @@ impl<'p> Reader<'p> {
             if l7.is_some() {
                 problems.add(at.error("L7 rules need a port with the protocol `TCP` or `ANY`"));
             }
-            problems.warn(at.error("speaks of UDP or SCTP alone; only TCP is carried here, so that it has no effect"));
+            let message = "speaks of UDP or SCTP alone; only TCP is carried here, so that it has no effect";
+            problems.warn(Lint::NotTcp, at.error(message));
             return None;
         }
         Some(PortRule { name, place, ports: Ports::new(tcp), l7 })
@@ -243,7 +246,7 @@ impl<'p> Reader<'p> {
             if l7.is_some() || at.field("deny").is_some() {
                 problems.add(at.error("`l7` without `l7proto`: name the protocol of the items"));
             } else {
-                at.doubt("says nothing: every request passes; leave it out", problems);
+                at.doubt(Lint::EmptyRules, "says nothing: every request passes; leave it out", problems);
             }
             return Ok(None);
         };
@@ -257,13 +260,15 @@ impl<'p> Reader<'p> {
             for item in list.map(|list| list.items(problems)).unwrap_or_default() {
                 let read = self.item(&item, (effect, audit), problems);
                 if admits_all(&read.node) {
-                    item.doubt("demands nothing: it speaks of every request; to say so, leave out `rules`", problems);
+                    let message = "demands nothing: it speaks of every request; to say so, leave out `rules`";
+                    item.doubt(Lint::EmptyItem, message, problems);
                 }
                 items.push(read);
             }
         }
         if items.is_empty() {
-            at.doubt("no `l7` items: every request passes; to say so on purpose, leave out `rules`", problems);
+            let message = "no `l7` items: every request passes; to say so on purpose, leave out `rules`";
+            at.doubt(Lint::NoItems, message, problems);
             return Ok(None);
         }
         Ok(Some(L7 { l7proto: name, place: l7proto.node.place.clone(), items }))

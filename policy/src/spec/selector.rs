@@ -1,6 +1,7 @@
 //! Label selectors, with Cilium's prefixes and Kubernetes' operators.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 
@@ -133,6 +134,37 @@ impl Condition {
         labels.iter().filter(|label| self.speaks_of(label)).map(|label| label.value.as_str()).chain(implied)
     }
 
+    /// Whether what fulfils the other fulfils this.
+    fn follows_from(&self, other: &Self) -> bool {
+        if self == other {
+            return true;
+        }
+        // Of a label with a source, what is demanded of any source is fulfilled, too; not the other way round.
+        let same = self.key == other.key && (self.source.is_empty() || self.source == other.source);
+        same && match (&self.test, &other.test) {
+            (Test::In(wide), Test::In(narrow)) => narrow.iter().all(|value| holds(wide, value)),
+            (Test::Exists, Test::In(_) | Test::Exists) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether nothing fulfils both. Labels of several sources may have several values: only one source can contradict.
+    fn contradicts(&self, other: &Self) -> bool {
+        if self.key != other.key || self.source != other.source {
+            return false;
+        }
+        match (&self.test, &other.test) {
+            (Test::Absent, Test::In(_) | Test::Exists) | (Test::In(_) | Test::Exists, Test::Absent) => true,
+            (Test::In(these), Test::NotIn(those)) | (Test::NotIn(those), Test::In(these)) => {
+                these.iter().all(|value| holds(those, value))
+            }
+            (Test::In(these), Test::In(those)) if !self.source.is_empty() => {
+                !these.iter().any(|value| holds(those, value))
+            }
+            _ => false,
+        }
+    }
+
     /// A label whose source nobody gave counts as one from Kubernetes.
     fn speaks_of(&self, label: &Label) -> bool {
         let source = if label.source.is_empty() { "k8s" } else { &label.source };
@@ -187,6 +219,29 @@ impl Conditions {
     }
 }
 
+impl fmt::Display for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.conditions.is_empty() {
+            f.write_str("any endpoint")?;
+        }
+        for (n, Condition { source, key, test }) in self.conditions.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            let colon = if source.is_empty() { "" } else { ":" };
+            match test {
+                Test::In(values) if values.len() == 1 => write!(f, "{comma}{source}{colon}{key}={}", values.concat())?,
+                Test::In(values) => write!(f, "{comma}{source}{colon}{key} in ({})", values.join(", "))?,
+                Test::NotIn(values) => write!(f, "{comma}{source}{colon}{key} not in ({})", values.join(", "))?,
+                Test::Exists => write!(f, "{comma}{source}{colon}{key}")?,
+                Test::Absent => write!(f, "{comma}no {source}{colon}{key}")?,
+            }
+        }
+        match &self.scope {
+            Scope::Namespace(namespace) => write!(f, " in namespace {namespace}"),
+            Scope::Everything | Scope::Endpoints => Ok(()),
+        }
+    }
+}
+
 impl Selector {
     pub(crate) fn matches(&self, labels: &Labels) -> bool {
         let namespace = labels.namespace();
@@ -196,6 +251,40 @@ impl Selector {
             Scope::Namespace(wanted) => namespace == Some(wanted),
         };
         scope && self.conditions.iter().all(|condition| condition.matches(labels, namespace))
+    }
+
+    /// Whether whatever the other selects is selected by this, as far as can be told.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let scope = match (&self.scope, &other.scope) {
+            (Scope::Everything, _) | (Scope::Endpoints, Scope::Endpoints | Scope::Namespace(_)) => true,
+            (mine, theirs) => mine == theirs,
+        };
+        scope && self.conditions.iter().all(|wide| other.conditions.iter().any(|narrow| wide.follows_from(narrow)))
+    }
+
+    /// Whether it selects endpoints of the cluster only.
+    pub(crate) fn is_of_endpoints(&self) -> bool {
+        self.scope != Scope::Everything
+    }
+
+    /// The selectors with one condition of this one at most: what may cover it. Few, and found by looking them up.
+    pub(crate) fn wider(&self) -> impl Iterator<Item = Self> {
+        let scopes = [self.scope.clone(), Scope::Endpoints, Scope::Everything];
+        scopes.into_iter().flat_map(|scope| {
+            let none = Self { scope: scope.clone(), conditions: Vec::new() };
+            let one = self.conditions.iter().map(move |condition| Self {
+                scope: scope.clone(),
+                conditions: vec![condition.clone()],
+            });
+            std::iter::once(none).chain(one)
+        })
+    }
+
+    /// Whether no labels fulfil all conditions.
+    pub(crate) fn is_contradictory(&self) -> bool {
+        self.conditions.iter().enumerate().any(|(n, one)| {
+            self.conditions.iter().skip(n.saturating_add(1)).any(|other| one.contradicts(other))
+        })
     }
 
     /// The labels of which any matching endpoint has one, by several choices: each choice is a key with its values.

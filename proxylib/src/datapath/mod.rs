@@ -172,6 +172,21 @@ impl Datapath {
         self.orig.held_len().saturating_add(self.reply.held_len())
     }
 
+    /// The bytes of a direction that are held, undecided.
+    pub fn undecided(&mut self, direction: Direction) -> &[u8] {
+        self.stream(direction).undecided()
+    }
+
+    /// How many of the bytes that come next in a direction are decided already, whatever they are.
+    pub const fn decided_ahead(&mut self, direction: Direction) -> u64 {
+        self.stream(direction).ahead()
+    }
+
+    /// Whether replies to requests that passed are still to come.
+    pub fn owes_replies(&mut self) -> bool {
+        self.connection.owes_replies()
+    }
+
     /// Ends the parser, so that a panic of its destructor is counted and logged before the last [`tally`](Self::tally).
     pub fn close(&mut self) {
         self.connection.close();

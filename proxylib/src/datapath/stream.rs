@@ -88,6 +88,14 @@ impl Stream {
         self.pass > 0 || self.drop > 0
     }
 
+    pub(super) const fn ahead(&self) -> u64 {
+        self.pass.saturating_add(self.drop)
+    }
+
+    pub(super) fn undecided(&self) -> &[u8] {
+        self.held.get(self.start..).unwrap_or_default()
+    }
+
     /// Makes as many bytes contiguous as the parser asked for.
     pub(super) fn open(&mut self, feed: &mut Feed<'_>) -> Window {
         let last = feed.current().len() == feed.remaining();

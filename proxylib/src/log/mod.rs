@@ -7,7 +7,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use portcullis_policy::{Describe, RuleInfo};
+use portcullis_policy::{Decision, Describe, Mismatch, RuleInfo, Snapshot, View};
 use serde::Deserialize;
 
 use crate::meta::Meta;
@@ -86,6 +86,20 @@ pub struct Entry<'a> {
 pub trait Sink: Send + Sync {
     /// Takes one record.
     fn record(&self, entry: &Entry<'_>);
+
+    /// Is shown the request that the last record of a request was about, if policy was asked: for tools that ask other
+    /// policies about it.
+    fn asked(&self, _request: &dyn Asked) {}
+}
+
+/// A request, for tools that ask policies about it.
+pub trait Asked {
+    /// What it shows of itself.
+    fn fields(&self) -> &dyn Describe;
+    /// What a policy says of it, for a connection with that view of it.
+    fn judge(&self, snapshot: &Snapshot, view: &View) -> Decision;
+    /// Why the rules of a policy do not match it, the nearest miss first.
+    fn explain(&self, snapshot: &Snapshot, view: &View) -> Vec<Mismatch>;
 }
 
 /// The access log of one listener: where records go, and which.

@@ -44,6 +44,10 @@ pub(crate) fn rules_of(protocol: &str) -> Value {
     let l7 = match protocol {
         "r2d2" => json!([{"cmd": "READ", "file": "^/public/"}, {"cmd": "HALT"}]),
         "memcache" => json!([{"command": "get", "keyPrefix": "public/"}, {"command": "set", "keyPrefix": "public/"}]),
+        "cassandra" => json!([
+            {"query_action": "select", "query_table": "^public\\.plans$"},
+            {"query_action": "insert", "query_table": "^public\\.plans$"},
+        ]),
         _ => json!([{}]),
     };
     json!([rule(protocol, &l7)])
@@ -166,5 +170,66 @@ pub(crate) mod exchanges {
     pub(crate) fn get_large(bytes: usize) -> Exchange {
         let value = "x".repeat(bytes);
         Exchange::new("get public/plan-0001\r\n", format!("VALUE public/plan-0001 0 {bytes}\r\n{value}\r\nEND\r\n"))
+    }
+    /// The statement of Cassandra's exchanges.
+    const SELECT: &str = "SELECT a, b FROM public.plans WHERE id = ? AND day > ? LIMIT 100 -- plan\n";
+
+    fn envelope(version: u8, stream: u8, opcode: u8, body: &[&[u8]]) -> Vec<u8> {
+        let body = body.concat();
+        let length = u32::try_from(body.len()).expect("a body is short").to_be_bytes();
+        [&[version, 0, 0, stream, opcode][..], &length, &body].concat()
+    }
+
+    fn long(text: &str) -> Vec<u8> {
+        [&u32::try_from(text.len()).expect("a text is short").to_be_bytes(), text.as_bytes()].concat()
+    }
+
+    /// What a connection to Cassandra begins with: version 4, and one prepared statement.
+    pub(crate) fn cassandra_begins() -> Vec<Exchange> {
+        let options = [&[0, 1, 0, 11][..], b"CQL_VERSION", &[0, 5], b"3.0.0"].concat();
+        vec![
+            Exchange::new(envelope(4, 0, 1, &[&options]), envelope(0x84, 0, 2, &[])),
+            Exchange::new(
+                envelope(4, 0, 9, &[&long(SELECT)]),
+                envelope(0x84, 0, 8, &[&[0, 0, 0, 4, 0, 16], b"0123456789abcdef", &[0; 24]]),
+            ),
+        ]
+    }
+
+    fn rows(stream: u8, bytes: usize) -> Vec<u8> {
+        envelope(0x84, stream, 8, &[&[0, 0, 0, 2], &vec![b'x'; bytes]])
+    }
+
+    /// So many QUERYs at once, each on its stream.
+    pub(crate) fn cassandra_queries(times: u8) -> Exchange {
+        let query = |stream| envelope(4, stream, 7, &[&long(SELECT), &[0, 1, 0]]);
+        let replies: Vec<u8> = (0..times).flat_map(|stream| rows(stream, 100)).collect();
+        Exchange::new((0..times).flat_map(query).collect::<Vec<u8>>(), replies)
+    }
+
+    /// A QUERY, and so many bytes in reply.
+    pub(crate) fn cassandra_query(bytes: usize) -> Exchange {
+        Exchange::new(envelope(4, 0, 7, &[&long(SELECT), &[0, 1, 0]]), rows(0, bytes))
+    }
+
+    /// A QUERY of a table that no rule admits.
+    pub(crate) fn cassandra_denied() -> Exchange {
+        Exchange::new(envelope(4, 0, 7, &[&long("SELECT a FROM secret.plans"), &[0, 1, 0]]), "")
+    }
+
+    /// What Cassandra's clients are told of a denial.
+    pub(crate) const CASSANDRA_DENIED: &[u8] = b"\x84\0\0\0\0\0\0\0\x1a\0\0\x21\0\0\x14Request Unauthorized";
+
+    /// An EXECUTE with two values, and 100 bytes in reply.
+    pub(crate) fn cassandra_execute() -> Exchange {
+        let values = [0, 1, 1, 0, 2, 0, 0, 0, 1, 7, 0, 0, 0, 1, 7];
+        Exchange::new(envelope(4, 0, 10, &[&[0, 16], b"0123456789abcdef", &values]), rows(0, 100))
+    }
+
+    /// A BATCH of two known statements and one in text.
+    pub(crate) fn cassandra_batch() -> Exchange {
+        let known = [&[1, 0, 16][..], b"0123456789abcdef", &[0, 0]].concat();
+        let text = [&[0][..], &long("INSERT INTO public.plans (a) VALUES (1)"), &[0, 0]].concat();
+        Exchange::new(envelope(4, 0, 13, &[&[0, 0, 3], &known, &text, &known, &[0, 1, 0]]), rows(0, 0))
     }
 }

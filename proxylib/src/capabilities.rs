@@ -3,7 +3,6 @@
 /// What a host can do for the datapath and its parsers. What it cannot is lost to the operator, or done another way: each
 /// field says which, and [`losses`](Self::losses) says it to the operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "a table of what is there and what is not")]
 pub struct Capabilities {
     /// The host's name.

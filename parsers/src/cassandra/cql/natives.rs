@@ -1,0 +1,208 @@
+//! The functions that Cassandra brings along, which everybody may call.
+//!
+//! They are those of Cassandra 5.0. A name that only an older version has for one of its own (`dateof`) is taken for a
+//! function of the keyspace, as 5.0 takes it.
+
+/// Whether Cassandra has a function with this name, which is folded first if it is not quoted.
+pub(super) fn has(name: &str, folds: bool) -> bool {
+    let mut buffer = [0; LONGEST];
+    let Some(folded) = buffer.get_mut(..name.len()) else { return false };
+    folded.copy_from_slice(name.as_bytes());
+    if folds {
+        folded.make_ascii_lowercase();
+    }
+    NAMES.binary_search_by(|native| native.as_bytes().cmp(folded)).is_ok()
+}
+
+/// Bytes of the longest name.
+const LONGEST: usize = 22;
+
+/// In their order, so that they are found quickly.
+const NAMES: [&str; 168] = [
+    "_add",
+    "_divide",
+    "_modulo",
+    "_multiply",
+    "_negate",
+    "_substract",
+    "abs",
+    "ascii_as_blob",
+    "asciiasblob",
+    "avg",
+    "bigint_as_blob",
+    "bigintasblob",
+    "blob_as_ascii",
+    "blob_as_bigint",
+    "blob_as_boolean",
+    "blob_as_counter",
+    "blob_as_date",
+    "blob_as_decimal",
+    "blob_as_double",
+    "blob_as_duration",
+    "blob_as_empty",
+    "blob_as_float",
+    "blob_as_inet",
+    "blob_as_int",
+    "blob_as_smallint",
+    "blob_as_text",
+    "blob_as_time",
+    "blob_as_timestamp",
+    "blob_as_timeuuid",
+    "blob_as_tinyint",
+    "blob_as_uuid",
+    "blob_as_varchar",
+    "blob_as_varint",
+    "blobasascii",
+    "blobasbigint",
+    "blobasboolean",
+    "blobascounter",
+    "blobasdate",
+    "blobasdecimal",
+    "blobasdouble",
+    "blobasduration",
+    "blobasempty",
+    "blobasfloat",
+    "blobasinet",
+    "blobasint",
+    "blobassmallint",
+    "blobastext",
+    "blobastime",
+    "blobastimestamp",
+    "blobastimeuuid",
+    "blobastinyint",
+    "blobasuuid",
+    "blobasvarchar",
+    "blobasvarint",
+    "boolean_as_blob",
+    "booleanasblob",
+    "castAsAscii",
+    "castAsBigint",
+    "castAsDate",
+    "castAsDecimal",
+    "castAsDouble",
+    "castAsFloat",
+    "castAsInt",
+    "castAsSmallint",
+    "castAsText",
+    "castAsTimestamp",
+    "castAsTinyint",
+    "castAsVarint",
+    "cast_as_ascii",
+    "cast_as_bigint",
+    "cast_as_date",
+    "cast_as_decimal",
+    "cast_as_double",
+    "cast_as_float",
+    "cast_as_int",
+    "cast_as_smallint",
+    "cast_as_text",
+    "cast_as_timestamp",
+    "cast_as_tinyint",
+    "cast_as_varint",
+    "collection_avg",
+    "collection_count",
+    "collection_max",
+    "collection_min",
+    "collection_sum",
+    "count",
+    "countRows",
+    "count_rows",
+    "counter_as_blob",
+    "counterasblob",
+    "current_date",
+    "current_time",
+    "current_timestamp",
+    "current_timeuuid",
+    "currentdate",
+    "currenttime",
+    "currenttimestamp",
+    "currenttimeuuid",
+    "date_as_blob",
+    "dateasblob",
+    "decimal_as_blob",
+    "decimalasblob",
+    "double_as_blob",
+    "doubleasblob",
+    "duration_as_blob",
+    "durationasblob",
+    "empty_as_blob",
+    "emptyasblob",
+    "exp",
+    "float_as_blob",
+    "floatasblob",
+    "floor",
+    "from_json",
+    "fromjson",
+    "inet_as_blob",
+    "inetasblob",
+    "int_as_blob",
+    "intasblob",
+    "log",
+    "log10",
+    "map_keys",
+    "map_values",
+    "mask_default",
+    "mask_hash",
+    "mask_inner",
+    "mask_null",
+    "mask_outer",
+    "mask_replace",
+    "max",
+    "max_timeuuid",
+    "maxtimeuuid",
+    "min",
+    "min_timeuuid",
+    "mintimeuuid",
+    "now",
+    "round",
+    "similarity_cosine",
+    "similarity_dot_product",
+    "similarity_euclidean",
+    "smallint_as_blob",
+    "smallintasblob",
+    "sum",
+    "text_as_blob",
+    "textasblob",
+    "time_as_blob",
+    "timeasblob",
+    "timestamp_as_blob",
+    "timestampasblob",
+    "timeuuid_as_blob",
+    "timeuuidasblob",
+    "tinyint_as_blob",
+    "tinyintasblob",
+    "to_date",
+    "to_json",
+    "to_timestamp",
+    "to_unix_timestamp",
+    "todate",
+    "tojson",
+    "token",
+    "totimestamp",
+    "tounixtimestamp",
+    "uuid",
+    "uuid_as_blob",
+    "uuidasblob",
+    "varchar_as_blob",
+    "varcharasblob",
+    "varint_as_blob",
+    "varintasblob",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST, NAMES, has};
+
+    #[test]
+    fn names_are_sorted_and_found() {
+        assert!(NAMES.is_sorted());
+        assert_eq!(NAMES.iter().map(|name| name.len()).max(), Some(LONGEST));
+        assert!(NAMES.iter().all(|name| has(name, false)));
+    }
+
+    #[test]
+    fn only_what_is_not_quoted_is_folded() {
+        assert!(has("Now", true) && !has("Now", false) && !has("castAsInt", true) && has("castAsInt", false));
+        assert!(!has("dateof", true) && !has("", true) && !has(&"a".repeat(999), true));
+    }
+}

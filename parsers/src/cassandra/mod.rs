@@ -1,0 +1,117 @@
+//! Cassandra: the native protocol in versions 3, 4 and 5.
+//!
+//! Framing is Cassandra's own; statements are read by [`cql`] as Cassandra reads them, or denied. What a connection's names
+//! mean (its keyspace, its prepared statements) is learned from the server alone. `docs/cassandra.md` has the tables.
+
+mod answer;
+mod compress;
+pub mod cql;
+mod frame;
+mod groups;
+mod judge;
+mod message;
+mod orig;
+mod pending;
+mod prepared;
+mod reply;
+mod request;
+mod rule;
+mod rules;
+mod segment;
+mod segments;
+mod strict;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use portcullis_proxylib::{Context, Direction, Input, Meta, NoConfig, OnData, Parser, Protocol};
+
+use self::compress::Compression;
+use self::frame::Version;
+use self::judge::Hold;
+use self::pending::Pending;
+pub use self::prepared::Prepared;
+use self::prepared::Statement;
+pub use self::request::Request;
+pub use self::rule::Rule;
+pub use self::rules::Rules;
+use self::segment::Framing;
+use self::segments::Segments;
+
+/// The protocol.
+pub struct Cassandra;
+
+impl Protocol for Cassandra {
+    const NAME: &'static str = "cassandra";
+    type Config = NoConfig;
+    type Shared = Prepared;
+    type Parser = CassandraParser;
+
+    fn open(&self, _meta: &Meta, _config: &NoConfig, shared: &Arc<Prepared>) -> Option<CassandraParser> {
+        Some(CassandraParser {
+            shared: Arc::clone(shared),
+            stage: Stage::New,
+            version: Version::V5,
+            framing: Framing::Plain(Compression::None),
+            keyspace: None,
+            pending: Pending::default(),
+            preparing: Vec::new(),
+            hold: Hold::No,
+            segments: Segments::default(),
+            reply_left: 0,
+            owed: Vec::new(),
+        })
+    }
+}
+
+/// The parser of one connection.
+pub struct CassandraParser {
+    /// What the servers of the listener have prepared.
+    shared: Arc<Prepared>,
+    stage: Stage,
+    /// The version of the last request; the same for all of them once the connection is set up.
+    version: Version,
+    framing: Framing,
+    /// As the server said last.
+    keyspace: Option<Box<str>>,
+    pending: Pending,
+    /// Statements that wait for their ids, by stream.
+    preparing: Vec<(i16, Arc<Statement>)>,
+    /// What the request at the front waits for.
+    hold: Hold,
+    /// Requests in segments.
+    segments: Segments,
+    /// Bytes of a reply's envelope that are to come in further segments.
+    reply_left: u64,
+    /// Answers of ours that wait for its end.
+    owed: Vec<u8>,
+}
+
+/// How far a connection is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    New,
+    /// After STARTUP nobody can say how the next request is framed: it waits for the answer.
+    Starting {
+        /// Nothing if servers do not have what the client asked for.
+        compression: Option<Compression>,
+    },
+    Authenticating,
+    Ready,
+}
+
+impl Parser for CassandraParser {
+    type Rules = Rules;
+
+    fn on_data<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {
+        match cx.direction() {
+            Direction::Orig => self.on_request(cx, input),
+            Direction::Reply => self.on_reply(cx, input),
+        }
+    }
+
+    fn owes_replies(&self) -> bool {
+        !self.pending.is_empty() || self.reply_left > 0 || !self.owed.is_empty()
+    }
+}
