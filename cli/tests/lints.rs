@@ -123,7 +123,9 @@ fn many_rules_are_few_comparisons() {
         "- fromEntities: [all]\n  toPorts:\n  - ports: [{port: '1'}]\n    rules:\n      l7proto: memcache\n      l7:\n",
     );
     for n in 0..10_000 {
-        rules.push_str(&format!("      - {{command: get, keyPrefix: 'k/{n}/'}}\n      - {{command: get, keyRegex: 'x{n}[0-9]'}}\n"));
+        rules.push_str(&format!(
+            "      - {{command: get, keyPrefix: 'k/{n}/'}}\n      - {{command: get, keyRegex: 'x{n}[0-9]'}}\n"
+        ));
     }
     rules.push_str("      - {command: get, keyExact: k/77/a}\n      - {command: get, keyPrefix: k/78/}\n");
     let found = findings(dir.path(), &[], &policy("cilium", &rules));

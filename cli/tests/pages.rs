@@ -5,8 +5,15 @@ mod common;
 
 use common::{portcullis, repository};
 
-const PAGES: &[&str] =
-    &["cli/check.md", "cli/explain.md", "cli/test.md", "cli/migrate.md", "cli/protocols.md", "cli/install.md", "troubleshooting.md"];
+const PAGES: &[&str] = &[
+    "cli/check.md",
+    "cli/explain.md",
+    "cli/test.md",
+    "cli/migrate.md",
+    "cli/protocols.md",
+    "cli/install.md",
+    "troubleshooting.md",
+];
 
 /// Runs the command lines of a block, and shows what they give.
 fn play(block: &str) -> String {
@@ -37,7 +44,10 @@ fn examples_give_what_the_pages_show() {
             std::fs::write(&path, &after).expect("written");
         }
         let now = std::fs::read_to_string(&path).expect("a page");
-        assert!(now == after, "{page} is stale: run `PORTCULLIS_WRITE=1 cargo test -p portcullis-cli --test pages`\n{after}");
+        assert!(
+            now == after,
+            "{page} is stale: run `PORTCULLIS_WRITE=1 cargo test -p portcullis-cli --test pages`\n{after}"
+        );
     }
 }
 
@@ -62,7 +72,11 @@ fn the_pages_are_complete() {
     let index = page("README.md");
     let help = portcullis(&repository("docs"), &["--help"]).stdout;
     let commands = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
-    for command in commands.filter_map(|line| line.strip_prefix("  ")?.split_whitespace().next()) {
+    for command in commands
+        .filter_map(|line| line.strip_prefix("  ")?.split_once(' '))
+        .map(|(name, _)| name)
+        .filter(|name| !name.is_empty())
+    {
         assert!(command == "help" || index.contains(&format!("`{command}`")), "{command} is not in README.md");
     }
 }
@@ -73,12 +87,19 @@ fn machines_can_read_what_is_written() {
     let dir = repository("docs/cli/examples");
     let report = tempfile::tempdir().expect("a directory");
     let file = report.path().join("junit.xml");
-    let ran = portcullis(&dir, &["test", "-o", "json", "--junit", file.to_str().expect("a path"), "cache.test.yaml", "failing.test.yaml"]);
+    let ran = portcullis(
+        &dir,
+        &["test", "-o", "json", "--junit", file.to_str().expect("a path"), "cache.test.yaml", "failing.test.yaml"],
+    );
     assert_eq!(ran.status, 1, "{ran:?}");
     let json: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_eq!((json["passed"].as_u64(), json["failed"].as_u64()), (Some(5), Some(1)), "{json}");
     let xml = std::fs::read_to_string(&file).expect("a report");
-    for part in ["<testsuite name=\"failing.test.yaml\" tests=\"2\" failures=\"1\"", "<failure message=\"expected allowed, allowed, was allowed, denied\">", "</testsuites>"] {
+    for part in [
+        "<testsuite name=\"failing.test.yaml\" tests=\"2\" failures=\"1\"",
+        "<failure message=\"expected allowed, allowed, was allowed, denied\">",
+        "</testsuites>",
+    ] {
         assert!(xml.contains(part), "{part} is not in\n{xml}");
     }
     for (args, status) in [

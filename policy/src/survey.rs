@@ -129,11 +129,41 @@ impl Survey<'_> {
         let ingress = traffic == Traffic::Ingress;
         let one_of = crate::compile::index::is_one_of(peers, self.labels, remote, true);
         Some(match peers.first() {
-            _ if one_of => if ingress { "fromRequires" } else { "toRequires" },
-            Some(Peer::Network { .. }) => if ingress { "fromCIDR" } else { "toCIDR" },
-            Some(Peer::Entity(_)) => if ingress { "fromEntities" } else { "toEntities" },
-            Some(Peer::Named(_)) => if ingress { "fromPeers" } else { "toPeers" },
-            _ => if ingress { "fromEndpoints" } else { "toEndpoints" },
+            _ if one_of => {
+                if ingress {
+                    "fromRequires"
+                } else {
+                    "toRequires"
+                }
+            }
+            Some(Peer::Network { .. }) => {
+                if ingress {
+                    "fromCIDR"
+                } else {
+                    "toCIDR"
+                }
+            }
+            Some(Peer::Entity(_)) => {
+                if ingress {
+                    "fromEntities"
+                } else {
+                    "toEntities"
+                }
+            }
+            Some(Peer::Named(_)) => {
+                if ingress {
+                    "fromPeers"
+                } else {
+                    "toPeers"
+                }
+            }
+            _ => {
+                if ingress {
+                    "fromEndpoints"
+                } else {
+                    "toEndpoints"
+                }
+            }
         })
     }
 }
@@ -160,7 +190,8 @@ mod tests {
     /// The numbers are those of the snapshot, and a rule without a miss is one that the connection's view is made of.
     #[test]
     fn rules_have_the_numbers_that_compiling_gives_them() {
-        let fleet = include_str!("../../envoy-config/policies/rebel-alliance-memcache.yaml").replace("writeGroup", "set");
+        let fleet =
+            include_str!("../../envoy-config/policies/rebel-alliance-memcache.yaml").replace("writeGroup", "set");
         let strict = "apiVersion: portcullis.dev/v1\nkind: L7Policy\nmetadata: {name: s}\nspec:\n  endpointSelector: {}\n  \
             egressDeny: [{}]\n  ingress: [{name: a, fromEntities: [all], toPorts: [{ports: [{port: '1'}]}]}]\n";
         let snapshot = compile(&[&fleet, strict]).snapshot;

@@ -46,7 +46,8 @@ class Announcement(unittest.TestCase):
     def setUpClass(cls):
         stage.build_empire(SERVERS.open())
         cls.front = cls.enterClassContext(Front("announcement", {
-            "verbatim": (VERBATIM, OUTPOST), "anchored": (EMPIRE, OUTPOST), "strict": (STRICT, OUTPOST), "hq": (EMPIRE, HEADQUARTERS), "nobody": EMPIRE}))
+            "verbatim": (VERBATIM, OUTPOST), "anchored": (EMPIRE, OUTPOST), "strict": (STRICT, OUTPOST), "hq": (EMPIRE, HEADQUARTERS),
+            "strict-hq": (STRICT, HEADQUARTERS), "nobody": EMPIRE}))
 
     def refuses(self, work) -> None:
         with self.assertRaises(Unauthorized) as caught:
@@ -112,6 +113,13 @@ class Announcement(unittest.TestCase):
     def test_headquarters_may_do_anything(self):
         with session(self.front.ports["hq"]) as headquarters:
             self.assertEqual(headquarters.execute("SELECT scroll FROM deathstar.plans WHERE id = 1").one().scroll, CANARY)
+
+    def test_headquarters_by_the_strict_policy(self):
+        with session(self.front.ports["strict-hq"], keyspace="attendance") as headquarters:
+            self.assertIsNotNone(headquarters.execute("SELECT count(*) FROM daily_records").one())
+            self.refuses(lambda: headquarters.execute("SELECT * FROM deathstar.plans"))
+            self.refuses(lambda: headquarters.execute("USE deathstar"))
+            self.assertIsNotNone(headquarters.execute("SELECT count(*) FROM daily_records").one())
 
     def test_nobody_else_may_do_anything(self):
         """Not even what a driver asks when it connects: so it does not come up, and says why."""

@@ -226,8 +226,14 @@ fn many_connections_at_once_are_bounded() {
     assert_eq!((scribe.said.len(), stats.connections, stats.crowded_out), (40_000, 40_000, 40_000 - 32_768));
 }
 
+/// Whether the client speaks, and what is said.
+type Turn = (bool, Vec<u8>);
+
+/// How far a packet is moved, and whether it comes twice, or is lost.
+type Noise = (usize, bool);
+
 /// Segments of both directions as a sender would send them, some lost, some twice, in an order that is a little wrong.
-fn noisy() -> impl Strategy<Value = (Vec<(bool, Vec<u8>)>, Vec<(usize, bool)>)> {
+fn noisy() -> impl Strategy<Value = (Vec<Turn>, Vec<Noise>)> {
     let turns = proptest::collection::vec((any::<bool>(), proptest::collection::vec(b'a'..=b'z', 1..40)), 1..30);
     turns.prop_flat_map(|turns| {
         let len = turns.len();

@@ -141,13 +141,19 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 
 impl Args {
     fn question(&self, identities: &Identities) -> anyhow::Result<Question> {
-        let name = self.protocol.as_deref().ok_or_else(|| Usage("`--protocol` is missing: what the listener speaks".to_owned()))?;
+        let name = self
+            .protocol
+            .as_deref()
+            .ok_or_else(|| Usage("`--protocol` is missing: what the listener speaks".to_owned()))?;
         let protocol = super::find_protocol(name)?;
         let conversation = match (&self.text, &self.hex) {
             (Some(text), _) => request::sent(request::unescape(text).map_err(Usage)?),
             (None, Some(hex)) => request::sent(request::parse_hex(hex).map_err(Usage)?),
             (None, None) if self.fields.is_empty() => {
-                return Err(Usage("no request: give it by `--field`, `--text`, `--hex`, or lines of the log by `--log`".to_owned()).into());
+                return Err(Usage(
+                    "no request: give it by `--field`, `--text`, `--hex`, or lines of the log by `--log`".to_owned(),
+                )
+                .into());
             }
             (None, None) => {
                 let mut asked = Asked::default();
@@ -160,7 +166,8 @@ impl Args {
                 request::compose(name, &asked).map_err(Usage)?
             }
         };
-        let port = self.setting.port.ok_or_else(|| Usage("`--port` is missing: the port that is connected to".to_owned()))?;
+        let port =
+            self.setting.port.ok_or_else(|| Usage("`--port` is missing: the port that is connected to".to_owned()))?;
         Ok(Question { protocol, meta: self.setting.meta(port, identities)?, conversation, notes: Vec::new() })
     }
 }
@@ -171,10 +178,13 @@ impl Setting {
             Way::Ingress => (&self.to, &self.from, "--to"),
             Way::Egress => (&self.from, &self.to, "--from"),
         };
-        let endpoint = endpoint
-            .as_ref()
-            .ok_or_else(|| Usage(format!("`{option}` is missing: the endpoint that the policies protect, as in `{option} app=memcached`")))?;
-        let named = Named { spiffe: self.spiffe.clone(), dns_names: self.dns_name.clone(), subject: self.subject.clone() };
+        let endpoint = endpoint.as_ref().ok_or_else(|| {
+            Usage(format!(
+                "`{option}` is missing: the endpoint that the policies protect, as in `{option} app=memcached`"
+            ))
+        })?;
+        let named =
+            Named { spiffe: self.spiffe.clone(), dns_names: self.dns_name.clone(), subject: self.subject.clone() };
         Ok(Meta {
             id: 0,
             traffic: match self.direction {

@@ -104,7 +104,8 @@ impl<'t> Editor<'t> {
         }
         let head = self.text[..start].trim_end();
         // Spaces that stood in front of a bracket for what goes.
-        let end = if rest.trim_start().starts_with([']', '}']) && !rest[..gap].contains('\n') { end + gap } else { end };
+        let end =
+            if rest.trim_start().starts_with([']', '}']) && !rest[..gap].contains('\n') { end + gap } else { end };
         if let Some(head) = head.strip_suffix(',') {
             return self.note(head.len()..end, String::new());
         }

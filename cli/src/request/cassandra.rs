@@ -38,7 +38,8 @@ fn statement(fields: &Asked) -> Result<String, String> {
         let value = fields.one(&[name])?.map(|value| String::from_utf8(value.to_vec()));
         value.transpose().map_err(|_| format!("`{name}` is no text"))
     };
-    let action = text("query_action")?.ok_or("`query` is missing: a statement of CQL; or `query_action`, and `query_table`")?;
+    let action =
+        text("query_action")?.ok_or("`query` is missing: a statement of CQL; or `query_action`, and `query_table`")?;
     let table = text("query_table")?.unwrap_or_default();
     let (_, before, after) = STATEMENTS.iter().find(|(name, ..)| *name == action).ok_or_else(|| {
         let names: Vec<_> = STATEMENTS.iter().map(|(name, ..)| *name).collect();

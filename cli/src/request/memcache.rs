@@ -88,7 +88,10 @@ fn unknown(command: &str) -> String {
     }
     let text = BARE.iter().map(|(name, _)| *name).chain(KEYED.iter().map(|(name, ..)| *name));
     let names: Vec<_> = text.collect();
-    format!("no request is called `{command}`; there are `{}`, those of the binary protocol as in `getq`, and bytes", names.join("`, `"))
+    format!(
+        "no request is called `{command}`; there are `{}`, those of the binary protocol as in `getq`, and bytes",
+        names.join("`, `")
+    )
 }
 
 /// Commands without a key, with the words that must follow.

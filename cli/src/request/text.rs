@@ -51,7 +51,9 @@ pub(crate) fn unescape_log(text: &str) -> (Vec<u8>, bool) {
     let mut rest = text;
     while let Some(at) = rest.find("\\x") {
         out.extend_from_slice(&rest.as_bytes()[..at]);
-        let hex = rest.get(at + 2..at + 4).filter(|hex| hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
+        let hex = rest
+            .get(at + 2..at + 4)
+            .filter(|hex| hex.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)));
         match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
                 out.push(byte);

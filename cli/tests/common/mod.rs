@@ -6,14 +6,14 @@ use std::process::Command;
 
 /// What a run of the program gave.
 #[derive(Debug)]
-pub struct Ran {
-    pub status: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) status: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the program in a directory, without colours.
-pub fn portcullis(dir: &Path, args: &[&str]) -> Ran {
+pub(crate) fn portcullis(dir: &Path, args: &[&str]) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .args(args)
         .current_dir(dir)
@@ -29,6 +29,6 @@ pub fn portcullis(dir: &Path, args: &[&str]) -> Ran {
 }
 
 /// A path in the repository.
-pub fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).join(path)
 }

@@ -1,4 +1,5 @@
 //! The files that the examples of the documentation speak of.
+#![allow(dead_code, unreachable_pub, reason = "each test includes it, and uses a part of it")]
 
 use std::path::Path;
 

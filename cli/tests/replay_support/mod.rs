@@ -1,5 +1,5 @@
 //! Makes captures for tests, packet by packet.
-#![allow(dead_code, reason = "each test uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each test includes it, and uses a part of it")]
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,5 @@
 //! Runs the program.
+#![allow(dead_code, unreachable_pub, reason = "each test includes it, and uses a part of it")]
 
 use std::path::Path;
 use std::process::{Command, Output};

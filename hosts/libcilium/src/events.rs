@@ -66,13 +66,13 @@ struct Text {
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a text does not fail.
-        drop(match field.name() {
+        let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             name => {
                 let before = if self.fields.is_empty() { ": " } else { ", " };
                 write!(self.fields, "{before}{name}={value:?}")
             }
-        });
+        };
     }
 }
 

@@ -69,6 +69,7 @@ pub(super) mod flag {
     pub(in crate::cassandra) const CUSTOM_PAYLOAD: u8 = 0x04;
     pub(in crate::cassandra) const WARNING: u8 = 0x08;
     pub(in crate::cassandra) const USE_BETA: u8 = 0x10;
+    /// What requests may have.
     pub(in crate::cassandra) const ALL: u8 = COMPRESSED | TRACING | CUSTOM_PAYLOAD | WARNING | USE_BETA;
 }
 

@@ -193,7 +193,13 @@ impl CassandraParser {
         body: &[u8],
         statements: &mut Statements,
     ) -> Result<(Grant<'c>, Awaited), Refused> {
+        let body_len = body.len();
         let body = message::open(header, body)?;
+        if matches!(header.opcode, opcode::STARTUP | opcode::OPTIONS)
+            && (body_len > MAX_BEGINNING || header.has(!flag::TRACING) && self.stage != Stage::Ready)
+        {
+            return Err(Malformed("a beginning that is too long, or has flags").into());
+        }
         let (why, awaited) = match (self.stage, header.opcode) {
             (Stage::New | Stage::Ready, opcode::OPTIONS) => {
                 message::close(&body)?;
@@ -208,7 +214,6 @@ impl CassandraParser {
                 self.stage = Stage::Starting { compression };
                 ("the beginning of a connection", Awaited::Startup)
             }
-            (Stage::New, _) => return Err(unexpected("expecting STARTUP or OPTIONS")),
             (Stage::Starting { .. }, _) => return Err(Refused::Hold(Hold::All)),
             (Stage::Authenticating, opcode::AUTH_RESPONSE) => {
                 message::auth_response(body)?;
@@ -222,13 +227,16 @@ impl CassandraParser {
                 message::register(body)?;
                 ("a request for events", Awaited::Register)
             }
-            (Stage::Ready, opcode::QUERY | opcode::PREPARE | opcode::EXECUTE | opcode::BATCH) => {
+            // Before STARTUP the server refuses it, in the framing that it has until then.
+            (Stage::New | Stage::Ready, opcode::QUERY | opcode::PREPARE | opcode::EXECUTE | opcode::BATCH) => {
                 return self.statement(cx, frame_len, header, body, statements);
             }
+            (Stage::New, _) => return Err(unexpected("expecting STARTUP or OPTIONS")),
             (Stage::Ready, opcode::STARTUP | opcode::AUTH_RESPONSE) => {
                 return Err(unexpected("the connection is already initialized"));
             }
             (Stage::Ready, _) => return Err(unexpected("there is no such request")),
+            (Stage::Refused, _) => return Err(unexpected("the server has refused the connection")),
         };
         Ok((cx.unjudged(frame_len, why), awaited))
     }
@@ -264,16 +272,20 @@ impl CassandraParser {
                 let mut result = Ok(());
                 message::batch(version, body, |part| {
                     if result.is_ok() {
-                        result = match part {
+                        let read = match part {
                             Part::Text(text) => statements.read(text),
                             Part::Id(id) => self.find(id, statements),
                         };
+                        result = read.and_then(|()| statements.check_batch());
                     }
                 })?;
                 result?;
                 keyspace
             }
         };
+        if own_keyspace.is_some() && statements.resolve_late() {
+            return Err(NOT_QUALIFIED);
+        }
         let awaited = if statements.has_use() {
             Awaited::Use
         } else if own_keyspace.is_none() && statements.needs_keyspace() {
@@ -315,17 +327,21 @@ impl CassandraParser {
             return Err(Refused::Hold(Hold::Preparing));
         }
         statements.read(text)?;
+        if statements.resolve_late() {
+            return Err(NOT_QUALIFIED);
+        }
         let needs_keyspace = statements.needs_keyspace();
         let unqualified = own_keyspace.is_none() && needs_keyspace;
         let awaited = if unqualified { Awaited::UnqualifiedPrepare } else { Awaited::Prepare };
         self.order(awaited)?;
         let keyspace = own_keyspace.or(self.keyspace.as_deref());
         let grant = statements.admit(cx, frame_len, header.opcode, keyspace)?;
+        let script = statements.take_first();
         let statement = Statement {
-            script: statements.take_first(),
+            weight: script.footprint().saturating_add(STATEMENT_WEIGHT),
+            script,
             keyspace: keyspace.filter(|_| needs_keyspace).map(Box::from),
             text: self.shared.digest(text),
-            weight: text.len().saturating_add(STATEMENT_WEIGHT),
         };
         self.preparing.push((header.stream, Arc::new(statement)));
         Ok((grant, awaited))
@@ -351,12 +367,23 @@ const fn unexpected(why: &'static str) -> Refused {
 pub(super) const TOO_LARGE_TEXT: &str = "Request is too big: longer than the maximum allowed message length";
 const TOO_LARGE: Refused = Refused::Told(Code::Invalid, TOO_LARGE_TEXT, "");
 
+/// What is resolved only when it runs, where the keyspace may have changed by then.
+const NOT_QUALIFIED: Refused = Refused::Told(Code::Invalid, "Name the keyspace in the statement", "");
+
+/// Bytes of a STARTUP or an OPTIONS: drivers tell their names and versions there, a few hundred.
+const MAX_BEGINNING: usize = 16 << 10;
+
+/// Objects that the statements of a request name together: each is judged, and a batch may have 65,535 statements.
+const MAX_OBJECTS: usize = 1 << 17;
+
 /// The statements of a request.
 #[derive(Default)]
 pub(super) struct Statements {
     /// Kept from request to request, so that reading does not allocate.
     scripts: Vec<Script>,
     entries: Vec<Entry>,
+    /// What the entries of a batch name.
+    objects: usize,
     /// Scripts in use,
     texts: usize,
     /// and the bytes of text read into them.
@@ -373,6 +400,27 @@ impl Statements {
         self.entries.clear();
         self.texts = 0;
         self.read = 0;
+        self.objects = 0;
+    }
+
+    /// Whether the last entry may stand in a batch, as servers have it.
+    fn check_batch(&mut self) -> Result<(), Refused> {
+        let Some(script) = self.entries.last().and_then(|entry| self.script(entry)) else { return Ok(()) };
+        if script.is_batch() {
+            return Err(Refused::Told(Code::Invalid, "Only INSERT, UPDATE and DELETE are allowed in a batch", ""));
+        }
+        self.objects = self.objects.saturating_add(script.object_count());
+        if self.objects > MAX_OBJECTS {
+            return Err(Refused::Told(Code::Invalid, "The batch is too large to be judged", ""));
+        }
+        Ok(())
+    }
+
+    fn script<'s>(&'s self, entry: &'s Entry) -> Option<&'s Script> {
+        match entry {
+            Entry::Text(at) => self.scripts.get(*at),
+            Entry::Known(statement) => Some(&statement.script),
+        }
     }
 
     fn read(&mut self, text: &[u8]) -> Result<(), Refused> {
@@ -389,15 +437,13 @@ impl Statements {
             .map_err(|error| Refused::Told(Code::Syntax, "Policy could not read the statement: ", error.reason))
     }
 
-    fn take_first(&mut self) -> Script {
-        self.scripts.first_mut().map(std::mem::take).unwrap_or_default()
+    /// The first script, no larger than it must be.
+    fn take_first(&self) -> Script {
+        self.scripts.first().cloned().unwrap_or_default()
     }
 
     fn scripts(&self) -> impl Iterator<Item = &Script> {
-        self.entries.iter().filter_map(|entry| match entry {
-            Entry::Text(at) => self.scripts.get(*at),
-            Entry::Known(statement) => Some(&statement.script),
-        })
+        self.entries.iter().filter_map(|entry| self.script(entry))
     }
 
     fn has_use(&self) -> bool {
@@ -410,6 +456,24 @@ impl Statements {
             Entry::Text(at) => self.scripts.get(*at).is_some_and(Script::needs_keyspace),
             Entry::Known(_) => false,
         })
+    }
+
+    /// Whether there is a text in which the server looks for a name in the connection's keyspace when the statement runs,
+    /// whatever keyspace the request names (`AuthorizationStatement.maybeCorrectResource`, `DescribeStatement`).
+    fn resolve_late(&self) -> bool {
+        let late = |action| {
+            matches!(
+                action,
+                Action::GrantPermission | Action::RevokePermission | Action::ListPermissions | Action::Describe
+            )
+        };
+        let texts = self.entries.iter().filter_map(|entry| match entry {
+            Entry::Text(at) => self.scripts.get(*at),
+            Entry::Known(_) => None,
+        });
+        texts
+            .filter(|script| script.needs_keyspace())
+            .any(|script| script.statements().any(|statement| late(statement.action)))
     }
 
     fn admit<'c>(
@@ -481,5 +545,5 @@ const MAX_PREPARING: usize = 256;
 /// Bytes of them.
 const MAX_PREPARING_BYTES: usize = 2 * MAX_TEXT;
 
-/// Bytes of a prepared statement besides those of its text, about.
+/// Bytes of a prepared statement besides those of its script, about.
 const STATEMENT_WEIGHT: usize = 256;

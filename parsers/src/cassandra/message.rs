@@ -16,6 +16,10 @@ pub(super) fn open<'a>(header: &Header, body: &'a [u8]) -> Read<Reader<'a>> {
     if header.flags & !flag::ALL != 0 {
         return Err(Malformed("a flag that no version has"));
     }
+    if header.version == Version::V5 && header.has(flag::USE_BETA) {
+        // Cassandra 3.11 has a version 5 of its own, without segments.
+        return Err(Malformed("Beta version of the protocol used (5/v5-beta), which is not supported"));
+    }
     let mut body = Reader::new(body);
     if header.has(flag::CUSTOM_PAYLOAD) {
         if header.version < Version::V4 {

@@ -61,6 +61,7 @@ impl Protocol for Cassandra {
             segments: Segments::default(),
             reply_left: 0,
             owed: Vec::new(),
+            closing: false,
         })
     }
 }
@@ -86,6 +87,8 @@ pub struct CassandraParser {
     reply_left: u64,
     /// Answers of ours that wait for its end.
     owed: Vec<u8>,
+    /// After a request that was given up: what is owed is delivered, and no more.
+    closing: bool,
 }
 
 /// How far a connection is set up.
@@ -99,6 +102,8 @@ enum Stage {
     },
     Authenticating,
     Ready,
+    /// STARTUP was refused in version 5: some servers read segments from then on, and some do not.
+    Refused,
 }
 
 impl Parser for CassandraParser {
@@ -106,7 +111,11 @@ impl Parser for CassandraParser {
 
     fn on_data<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {
         match cx.direction() {
-            Direction::Orig => self.on_request(cx, input),
+            Direction::Orig => {
+                let judged = self.on_request(cx, input);
+                self.closing |= judged.is_err();
+                judged
+            }
             Direction::Reply => self.on_reply(cx, input),
         }
     }

@@ -25,6 +25,9 @@ impl CassandraParser {
             }
             return Err(ParseError::new("requests that do not wait for the server"));
         }
+        if self.stage == Stage::Refused {
+            return Err(self.protocol_error(0, "a request after the server has refused the connection: make a new one"));
+        }
         if self.is_held() {
             return Ok(Verdict::Wait);
         }

@@ -24,6 +24,9 @@ impl CassandraParser {
         if input.is_empty() {
             return Ok(Verdict::More(1));
         }
+        if self.closing && self.pending.is_empty() && self.reply_left == 0 {
+            return Ok(Verdict::Drop(to_u64(input.len())));
+        }
         match self.framing {
             Framing::Plain(compression) => self.on_reply_envelope(cx, input, compression),
             Framing::Segments { lz4 } => self.on_reply_segment(cx, input, lz4),
@@ -68,7 +71,7 @@ impl CassandraParser {
         let version = Version::of(first & !RESPONSE).filter(|_| first & RESPONSE != 0);
         let version = version.ok_or_else(|| ParseError::new("a reply in a version that is not understood"))?;
         // A server that does not have the client's version says so in one of its own.
-        let free = matches!(self.stage, Stage::New | Stage::Starting { .. });
+        let free = matches!(self.stage, Stage::New | Stage::Starting { .. } | Stage::Refused);
         if free || version == self.version {
             Ok(version)
         } else {
@@ -143,13 +146,17 @@ impl CassandraParser {
             opcode::READY => Stage::Ready,
             opcode::AUTHENTICATE => Stage::Authenticating,
             opcode::ERROR => {
-                self.stage = Stage::New;
+                // A server that does not have version 5 says so in one that it has, and never reads segments.
+                self.stage = if header.version == Version::V5 { Stage::Refused } else { Stage::New };
                 return Ok(());
             }
             _ => return Err(ParseError::new("a reply that is none to STARTUP")),
         };
         if header.version != self.version {
             return Err(ParseError::new("an answer to STARTUP in another version"));
+        }
+        if self.version == Version::V5 && header.has(flag::USE_BETA) {
+            return Err(ParseError::new("a server whose version 5 is a beta version, which is framed in another way"));
         }
         self.framing = match (self.version, compression) {
             (Version::V3 | Version::V4, Some(compression)) => Framing::Plain(compression),

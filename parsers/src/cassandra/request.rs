@@ -144,7 +144,11 @@ fn describe<'a>(
                 None => keyspace.to_owned(),
                 Some(name) => format!("{keyspace}.{name}"),
             };
-            let joined: Vec<String> = names.take(MAX_LOGGED).map(joined).collect();
+            let more = names.clone().skip(MAX_LOGGED).count();
+            let mut joined: Vec<String> = names.take(MAX_LOGGED).map(joined).collect();
+            if more > 0 {
+                joined.push(format!("and {more} more"));
+            }
             fields.list(field, &mut joined.iter().map(|name| name.as_bytes()));
         }
     }

@@ -99,7 +99,8 @@ impl CassandraParser {
             );
         }
         let (total, have) = (header.total(), to_u64(segment.len()));
-        if total < have {
+        // One that ends with its segment leaves the server waiting for more of it.
+        if total <= have {
             return Err(self.protocol_error(header.stream, "a request that ends within its segment"));
         }
         if total > cx.max_frame_bytes() {

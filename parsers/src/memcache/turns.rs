@@ -49,10 +49,12 @@ impl<S: Copy + PartialEq, A: Copy + PartialEq> Turns<S, A> {
         self.runs.is_empty()
     }
 
-    /// Whether no more may be added before some are taken.
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether no more may be added before some are taken: a client must wait then, or, where it cannot, has asked too much.
+    pub(super) fn is_full(&self, can_wait: bool) -> bool {
         let counted_out = self.runs.back().is_some_and(|run| run.count == u32::MAX);
-        self.runs.len() >= MAX_RUNS || self.ours >= MAX_OURS || counted_out
+        let more = if can_wait { 1 } else { WHERE_NONE_CAN_WAIT };
+        let reached = |count: usize, limit: usize| count >= limit.saturating_mul(more);
+        reached(self.runs.len(), MAX_RUNS) || reached(self.ours, MAX_OURS) || counted_out
     }
 
     /// Whether the last replies are of the kind that may not come.
@@ -137,6 +139,9 @@ const MAX_RUNS: usize = 1024;
 /// Answers of ours at most that wait for the server; then requests wait. 28 KiB when they are sent.
 const MAX_OURS: usize = 1024;
 
+/// How many times as much is taken where a client cannot be made to wait: what bulk loaders have under way.
+const WHERE_NONE_CAN_WAIT: usize = 64;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,16 +152,16 @@ mod tests {
         for _ in 0..1_000_000 {
             turns.push(Turn::Server(1));
         }
-        assert_eq!((turns.runs.len(), turns.is_full()), (1, false));
+        assert_eq!((turns.runs.len(), turns.is_full(true)), (1, false));
         for _ in 0..MAX_OURS {
-            assert!(!turns.is_full());
+            assert!(!turns.is_full(true));
             turns.push(Turn::Ours('n'));
         }
-        assert_eq!((turns.runs.len(), turns.is_full()), (2, true));
+        assert_eq!((turns.runs.len(), turns.is_full(true)), (2, true));
         for _ in 0..=1_000_000 {
             turns.take();
         }
-        assert_eq!((turns.front(), turns.is_full()), (Some(Turn::Ours('n')), false));
+        assert_eq!((turns.front(), turns.is_full(true)), (Some(Turn::Ours('n')), false));
     }
 
     #[test]
@@ -164,7 +169,7 @@ mod tests {
         let mut turns = Turns::<u8, char>::default();
         let pushed = (0..u32::MAX).take_while(|n| {
             turns.push(Turn::Server(u8::from(n % 2 == 0)));
-            !turns.is_full()
+            !turns.is_full(true)
         });
         assert_eq!(pushed.count(), MAX_RUNS - 1);
     }

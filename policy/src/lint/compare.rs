@@ -191,7 +191,11 @@ fn includes(wide: &Key<'_>, narrow: &Key<'_>) -> bool {
                 && narrow.peers.iter().all(|peer| wide.peers.iter().any(|wide| wide.covers(peer))))
 }
 
-fn compare_blocks((at, block): (usize, &Block<'_>), (other, wide): (usize, &Block<'_>), found: &mut impl FnMut(Finding)) {
+fn compare_blocks(
+    (at, block): (usize, &Block<'_>),
+    (other, wide): (usize, &Block<'_>),
+    found: &mut impl FnMut(Finding),
+) {
     let enforced_deny = !wide.key.audit;
     let mut first = |lint, what: &str, better: &str| {
         let (Some(entry), Some(by)) = (block.rules.first(), wide.rules.first()) else { return };
@@ -211,11 +215,11 @@ fn compare_blocks((at, block): (usize, &Block<'_>), (other, wide): (usize, &Bloc
             let what = "admits nothing: the same peers and ports are denied by";
             first(Lint::AlwaysDenied, what, "remove one of the two, or narrow the one that denies");
         }
-        (Does::Open, Does::Open) | (Does::Deny, Does::Deny) if other != at && block.key.audit == wide.key.audit => {
-            // Two that include each other: the first one stays.
-            if !includes(&block.key, &wide.key) || other < at {
-                first(Lint::ShadowedRule, "adds nothing to", "remove it, or narrow the wider rule");
-            }
+        // Of two that include each other the first one stays.
+        (Does::Open, Does::Open) | (Does::Deny, Does::Deny)
+            if other != at && block.key.audit == wide.key.audit && (!includes(&block.key, &wide.key) || other < at) =>
+        {
+            first(Lint::ShadowedRule, "adds nothing to", "remove it, or narrow the wider rule");
         }
         (Does::L7 { l7proto, effect }, Does::L7 { l7proto: theirs, effect: wider }) if l7proto == theirs => {
             let deny = (effect, wider) == (Effect::Allow, Effect::Deny) && enforced_deny;

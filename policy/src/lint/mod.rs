@@ -10,8 +10,6 @@ mod names;
 mod outline;
 mod patterns;
 mod regexes;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -125,7 +123,9 @@ impl Finding {
                 "remove `rules`, if every request is meant; else name the requests"
             }
             Lint::NotTcp => "remove the rule here; the CNI enforces it in a policy of its own",
-            Lint::ForeignProtocol => "name the protocol of the listener as `l7proto`, or move the rule to a policy for its own listener",
+            Lint::ForeignProtocol => {
+                "name the protocol of the listener as `l7proto`, or move the rule to a policy for its own listener"
+            }
             Lint::OpenedPort => "remove the rule that opens the port, or give it peers or ports of its own",
             _ => "",
         };
@@ -187,7 +187,12 @@ impl Linter<'_> {
         for item in &l7.items {
             let Some(outline) = compiler.outline(&item.node, self.dialect) else { continue };
             if let Some(why) = &outline.never {
-                self.never(&item.node.place, &item.name, format!("matches no request: {why}"), "remove the item, or mend it");
+                self.never(
+                    &item.node.place,
+                    &item.name,
+                    format!("matches no request: {why}"),
+                    "remove the item, or mend it",
+                );
             }
             for demand in &outline.demands {
                 if let Wants::Regex { texts, exact, prefix } = &demand.wants {

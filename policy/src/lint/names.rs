@@ -108,7 +108,9 @@ impl Lint {
             Self::EmptyItem => "One item without conditions admits every request, whatever the other items say.",
             Self::NoItems => "An empty list reads like `no requests`, and means all of them.",
             Self::NotTcp => "Only TCP connections are seen here: the rule neither admits nor denies anything.",
-            Self::ForeignProtocol => "Rules of another protocol admit nothing on this listener: all that they were to admit is denied.",
+            Self::ForeignProtocol => {
+                "Rules of another protocol admit nothing on this listener: all that they were to admit is denied."
+            }
             Self::OpenedPort => {
                 "A rule without an L7 part opens its ports: what L7 rules for the same peers say of them is not asked."
             }
@@ -124,7 +126,9 @@ impl Lint {
             Self::ShadowedRule => {
                 "The rule has no effect: to narrow it changes nothing as long as the wider one is there."
             }
-            Self::HostCannot => "Where policy needs what the host is not told, the rule does not match: what it was to admit is denied.",
+            Self::HostCannot => {
+                "Where policy needs what the host is not told, the rule does not match: what it was to admit is denied."
+            }
         }
     }
 }

@@ -61,9 +61,10 @@ impl Form {
 
     /// Whether every request that matches the other matches this. `false` also where it cannot be told.
     pub(super) fn covers(&self, other: &Self) -> bool {
-        let kinds = self.kinds.iter().all(|(part, wide)| {
-            other.kinds.iter().any(|(theirs, narrow)| theirs == part && narrow & !wide == 0)
-        });
+        let kinds = self
+            .kinds
+            .iter()
+            .all(|(part, wide)| other.kinds.iter().any(|(theirs, narrow)| theirs == part && narrow & !wide == 0));
         kinds
             && self.texts.iter().all(|(part, wide)| {
                 other.texts.iter().any(|(theirs, narrow)| {

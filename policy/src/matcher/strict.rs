@@ -49,8 +49,7 @@ impl Strict {
     pub fn into_regex(self) -> String {
         match self {
             Self::Any => ANYTHING.to_owned(),
-            // An empty expression is none in most rules, which then admit everything.
-            Self::Exact(text) if text.is_empty() => "(?:)".to_owned(),
+            Self::Exact(text) if text.is_empty() => NOTHING.to_owned(),
             Self::Exact(text) => regex_syntax::escape(&text),
             Self::Prefix(text) => format!("{}{ANYTHING}", regex_syntax::escape(&text)),
             Self::Regex(text) => text,
@@ -60,6 +59,9 @@ impl Strict {
 
 /// Whatever there is, line feeds too.
 const ANYTHING: &str = "(?s:.*)";
+
+/// The empty text alone.
+const NOTHING: &str = "(?:)";
 
 /// The pattern as it was written, if both dialects read it alike.
 fn write(pattern: &str, hir: &Hir) -> Option<String> {
@@ -96,7 +98,9 @@ fn frame(body: String, hir: &Hir) -> String {
     let inner = if group { format!("(?:{inner})") } else { inner.to_owned() };
     let before = if starts { "" } else { ANYTHING };
     let after = if ends { "" } else { ANYTHING };
-    format!("{before}{inner}{after}")
+    let framed = format!("{before}{inner}{after}");
+    // An empty expression is none in most rules, which then admit everything.
+    if framed.is_empty() { NOTHING.to_owned() } else { framed }
 }
 
 #[cfg(test)]
@@ -145,12 +149,62 @@ mod tests {
     #[test]
     fn hard_expressions_match_the_same() {
         let patterns = [
-            "^a|b", "a|^b", "(^a|^b)c", "(?i)aB", "(?i)a|b", "(?m)^a$", "(?s)a.b", "a.b", "\\d", "\\s", "[a&&b]", "a$", "$a",
-            "\\Aa\\z", "\\.", "a\\.*", "a.*?", ".*?a", "^.*$", "^.+$", "", "^", "$", "^$", "\\Qa.b\\E", "[[:alpha:]]", "a{2,3}",
-            "x*", ".*a|b.*", "a.*|b", "^a.*", "^a.*$", "\\pL", "\\x{e9}", "[^a]", "\\bab\\b", "(a)(b)?$", "^(a|b)*$",
+            "^a|b",
+            "a|^b",
+            "(^a|^b)c",
+            "(?i)aB",
+            "(?i)a|b",
+            "(?m)^a$",
+            "(?s)a.b",
+            "a.b",
+            "\\d",
+            "\\s",
+            "[a&&b]",
+            "a$",
+            "$a",
+            "\\Aa\\z",
+            "\\.",
+            "a\\.*",
+            "a.*?",
+            ".*?a",
+            "^.*$",
+            "^.+$",
+            "",
+            "^",
+            "$",
+            "^$",
+            "\\Qa.b\\E",
+            "[[:alpha:]]",
+            "a{2,3}",
+            "x*",
+            ".*a|b.*",
+            "a.*|b",
+            "^a.*",
+            "^a.*$",
+            "\\pL",
+            "\\x{e9}",
+            "[^a]",
+            "\\bab\\b",
+            "(a)(b)?$",
+            "^(a|b)*$",
         ];
         let texts: [&[u8]; 17] = [
-            b"", b"a", b"b", b"ab", b"aB", b"ba", b"c\na\nb", b"a\nb", b"1", b"\xd9\xa1", b".", b"a.b", b"\xff", b"ac", b"aab", b"a b",
+            b"",
+            b"a",
+            b"b",
+            b"ab",
+            b"aB",
+            b"ba",
+            b"c\na\nb",
+            b"a\nb",
+            b"1",
+            b"\xd9\xa1",
+            b".",
+            b"a.b",
+            b"\xff",
+            b"ac",
+            b"aab",
+            b"a b",
             "é".as_bytes(),
         ];
         for pattern in patterns {

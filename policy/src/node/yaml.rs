@@ -29,7 +29,11 @@ pub(super) fn load(file: &Arc<str>, text: &str) -> Result<Vec<Node>, NodeError> 
         }
         ahead.set(0);
         let (event, span) = event.map_err(|error| {
-            NodeError::new(&place_of(file, error.marker()), "", format!("not YAML: {}", shorten(error.info())))
+            NodeError::new(
+                &place_of(file, error.marker()),
+                "",
+                format!("not YAML: {}{}", shorten(error.info()), hint(error.info())),
+            )
         })?;
         let place = place_of(file, &span.start);
         match event {
@@ -64,6 +68,11 @@ pub(super) fn load(file: &Arc<str>, text: &str) -> Result<Vec<Node>, NodeError> 
         }
     }
     Ok(documents)
+}
+
+/// What to look at, where the parser speaks of blocks.
+fn hint(info: &str) -> &'static str {
+    if info.contains("block") { "; look how this line and those before it are indented" } else { "" }
 }
 
 fn place_of(file: &Arc<str>, marker: &Marker) -> Place {

@@ -82,7 +82,10 @@ impl Change {
     fn write(&self) -> anyhow::Result<()> {
         let now = std::fs::read(&self.name).with_context(|| format!("`{}` cannot be read again", self.name))?;
         if now != self.before.as_bytes() {
-            bail!("`{}` was changed by somebody else since it was checked; nothing was written to it: run this again", self.name);
+            bail!(
+                "`{}` was changed by somebody else since it was checked; nothing was written to it: run this again",
+                self.name
+            );
         }
         std::fs::write(&self.name, &self.after).with_context(|| format!("`{}` cannot be written", self.name))
     }

@@ -59,8 +59,8 @@ pub(super) fn read(path: &Path, args: &Args, identities: &Identities) -> anyhow:
     let mut questions = Vec::new();
     for (n, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let at = || format!("{shown}:{}", n + 1);
-        let line: Line = serde_json::from_str(line)
-            .map_err(|error| anyhow!("{}: not a line of the access log: {error}", at()))?;
+        let line: Line =
+            serde_json::from_str(line).map_err(|error| anyhow!("{}: not a line of the access log: {error}", at()))?;
         if line.kind == "request" {
             questions.push(line.question(args, identities).with_context(at)?);
         }
@@ -103,7 +103,9 @@ impl Line {
             (None, Some(address)) if !identities.is_empty() => identities.identify(address.ip()).labels,
             _ => {
                 let name = if traffic == Traffic::Egress { "--from" } else { "--to" };
-                let message = format!("the log does not say whom the listener protects; add `{name} app=…` with its labels, or `--identities`");
+                let message = format!(
+                    "the log does not say whom the listener protects; add `{name} app=…` with its labels, or `--identities`"
+                );
                 return Err(Usage(message).into());
             }
         };

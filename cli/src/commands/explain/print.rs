@@ -34,7 +34,13 @@ struct Rule<'a> {
 }
 
 impl<'a> Explained<'a> {
-    pub(crate) fn new(protocol: &'a str, meta: &Meta, judged: &'a Judged, nearest: Vec<Near>, notes: &'a [String]) -> Self {
+    pub(crate) fn new(
+        protocol: &'a str,
+        meta: &Meta,
+        judged: &'a Judged,
+        nearest: Vec<Near>,
+        notes: &'a [String],
+    ) -> Self {
         let field = |(name, values): &(String, Vec<String>)| {
             let value = match values.as_slice() {
                 [one] => json!(one),
@@ -59,7 +65,11 @@ impl<'a> Explained<'a> {
             remote,
             port: meta.port,
             reason: &judged.reason,
-            rule: judged.rule.as_ref().map(|rule| Rule { name: &rule.name, at: rule.place.to_string(), audit: rule.audit }),
+            rule: judged.rule.as_ref().map(|rule| Rule {
+                name: &rule.name,
+                at: rule.place.to_string(),
+                audit: rule.audit,
+            }),
             nearest,
             notes,
         }

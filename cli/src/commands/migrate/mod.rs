@@ -72,7 +72,10 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         if let Some(text) = changed.as_ref().filter(|_| args.in_place) {
             let now = std::fs::read(&source.name).with_context(|| format!("`{}` cannot be read again", source.name))?;
             if now != source.text {
-                bail!("`{}` was changed by somebody else meanwhile; nothing was written to it: run this again", source.name);
+                bail!(
+                    "`{}` was changed by somebody else meanwhile; nothing was written to it: run this again",
+                    source.name
+                );
             }
             std::fs::write(&source.name, text).with_context(|| format!("`{}` cannot be written", source.name))?;
         }
@@ -91,7 +94,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         out.json(&serde_json::json!({"found": count, "rewritten": rewritten, "files": files}))?;
     } else {
         let left = count - rewritten;
-        out.line(format_args!("{count} policies lose their L7 part: {rewritten} rewritten, {left} left, {noted} to be looked at"))?;
+        out.line(format_args!(
+            "{count} policies lose their L7 part: {rewritten} rewritten, {left} left, {noted} to be looked at"
+        ))?;
     }
     let written = args.out.is_some() || args.in_place;
     Ok(Exit::well_if(count == 0 || written && noted == 0))

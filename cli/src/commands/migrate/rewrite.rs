@@ -89,7 +89,11 @@ fn describe(object: &Node) -> Option<(Found, Option<Vec<String>>)> {
 fn sections(object: &Node) -> Vec<(&'static str, &Node)> {
     let specs = get(object, "spec").into_iter().chain(list(get(object, "specs")));
     let names = ["ingress", "ingressDeny", "egress", "egressDeny"];
-    specs.flat_map(|spec| names.into_iter().flat_map(move |name| list(get(spec, name)).iter().map(move |rule| (name, rule)))).collect()
+    specs
+        .flat_map(|spec| {
+            names.into_iter().flat_map(move |name| list(get(spec, name)).iter().map(move |rule| (name, rule)))
+        })
+        .collect()
 }
 
 /// Rewrites some objects of a file: the new text, and what is to be said of it.
@@ -134,7 +138,9 @@ impl Rewriter<'_> {
             if let Some(selector) = get(spec, "endpointSelector") {
                 self.selector(selector)?;
             }
-            for (name, peers) in [("ingress", "fromEntities"), ("ingressDeny", ""), ("egress", "toEntities"), ("egressDeny", "")] {
+            for (name, peers) in
+                [("ingress", "fromEntities"), ("ingressDeny", ""), ("egress", "toEntities"), ("egressDeny", "")]
+            {
                 for rule in list(get(spec, name)) {
                     self.rule(rule, peers)?;
                 }
@@ -146,8 +152,12 @@ impl Rewriter<'_> {
     /// `all` is the field that names everybody, of a rule that admits.
     fn rule(&mut self, rule: &Node, all: &str) -> Done {
         let ports = get(rule, "toPorts");
-        let means_all = |node: &Node| matches!(&node.value, Value::Null) || matches!(&node.value, Value::List(items) if items.is_empty());
-        let left = entries(rule).iter().filter(|entry| !is_null(&entry.value) && !(entry.key == "toPorts" && means_all(&entry.value)));
+        let means_all = |node: &Node| {
+            matches!(&node.value, Value::Null) || matches!(&node.value, Value::List(items) if items.is_empty())
+        };
+        let left = entries(rule)
+            .iter()
+            .filter(|entry| !(is_null(&entry.value) || entry.key == "toPorts" && means_all(&entry.value)));
         if left.count() == 0 && !all.is_empty() {
             // What admits everybody has to say so.
             let replaced = self.editor.replace_whole(&rule.place, &format!("{{{all}: [all]}}"));
@@ -192,7 +202,8 @@ impl Rewriter<'_> {
         };
         let rules = &entry.value;
         let items = list(get(rules, "l7"));
-        let admits_all = items.is_empty() || items.iter().any(|item| entries(item).iter().all(|entry| is_empty(&entry.value)));
+        let admits_all =
+            items.is_empty() || items.iter().any(|item| entries(item).iter().all(|entry| is_empty(&entry.value)));
         if admits_all {
             if text(get(rules, "l7proto")).is_some() {
                 self.notes.push(format!(
@@ -234,7 +245,13 @@ impl Rewriter<'_> {
     }
 
     /// A regex that is searched for becomes one that matches the whole, or a plain text.
-    fn regex(&mut self, node: &Node, field: &'static str, exact: Option<&'static str>, prefix: Option<&'static str>) -> Done {
+    fn regex(
+        &mut self,
+        node: &Node,
+        field: &'static str,
+        exact: Option<&'static str>,
+        prefix: Option<&'static str>,
+    ) -> Done {
         let Value::Text(pattern) = &node.value else { return Err(format!("{}: `{field}` is no text", node.place)) };
         let strict = Strict::of(pattern)?;
         let (key, written) = match (strict, exact, prefix) {

@@ -37,14 +37,22 @@ fn comments_and_layout_stay() {
 #[test]
 fn what_admits_everything_says_so() {
     for (before, after) in [
-        ("  ingress:\n  - {}\n  - toPorts: [{rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n",
-         "  ingress:\n  - {fromEntities: [all]}\n  - toPorts: [{rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n"),
-        ("  ingress:\n  - fromEndpoints: [{}]\n    toPorts:\n    - ports: [{port: \"4\"}]\n      rules: # all\n        l7proto: r2d2\n        l7: [{}]\n",
-         "  ingress:\n  - fromEndpoints: [{}]\n    toPorts:\n    - ports: [{port: \"4\"}]\n"),
-        ("  ingress:\n  - fromEndpoints: [{matchLabels: {a: }}]\n    toPorts: [{ports: [{port: \"4\"}], rules: {l7proto: r2d2, l7: [{cmd: READ, file: }]}}]\n",
-         "  ingress:\n  - fromEndpoints: [{matchLabels: {a: '' }}]\n    toPorts: [{ports: [{port: \"4\"}], rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n"),
-        ("  ingress:\n  - fromEndpoints:\n    toPorts:\n    - rules: {l7proto: r2d2, l7: []}\n",
-         "  ingress:\n  - toPorts:\n    - {}\n"),
+        (
+            "  ingress:\n  - {}\n  - toPorts: [{rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n",
+            "  ingress:\n  - {fromEntities: [all]}\n  - toPorts: [{rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n",
+        ),
+        (
+            "  ingress:\n  - fromEndpoints: [{}]\n    toPorts:\n    - ports: [{port: \"4\"}]\n      rules: # all\n        l7proto: r2d2\n        l7: [{}]\n",
+            "  ingress:\n  - fromEndpoints: [{}]\n    toPorts:\n    - ports: [{port: \"4\"}]\n",
+        ),
+        (
+            "  ingress:\n  - fromEndpoints: [{matchLabels: {a: }}]\n    toPorts: [{ports: [{port: \"4\"}], rules: {l7proto: r2d2, l7: [{cmd: READ, file: }]}}]\n",
+            "  ingress:\n  - fromEndpoints: [{matchLabels: {a: '' }}]\n    toPorts: [{ports: [{port: \"4\"}], rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n",
+        ),
+        (
+            "  ingress:\n  - fromEndpoints:\n    toPorts:\n    - rules: {l7proto: r2d2, l7: []}\n",
+            "  ingress:\n  - toPorts:\n    - {}\n",
+        ),
     ] {
         let Rewritten { found, text } = migrate(&format!("{HEAD}{before}"));
         let head = HEAD.replace("cilium.io/v2", "portcullis.dev/v1").replace("CiliumNetworkPolicy", "L7Policy");
@@ -56,8 +64,14 @@ fn what_admits_everything_says_so() {
 fn what_cannot_be_carried_over_is_said_and_left() {
     let rule = "toPorts: [{ports: [{port: '1'}], rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]";
     for (text, why) in [
-        (format!("{HEAD}  ingress: [{{{rule}}}]\n").replace("kind: Cilium", "kind: CiliumClusterwide"), "no clusterwide"),
-        (format!("{HEAD}  ingress: [{{{rule}}}]\n  egress: [{{toFQDNs: [{{matchName: a}}]}}]\n"), "`toFQDNs` cannot be enforced"),
+        (
+            format!("{HEAD}  ingress: [{{{rule}}}]\n").replace("kind: Cilium", "kind: CiliumClusterwide"),
+            "no clusterwide",
+        ),
+        (
+            format!("{HEAD}  ingress: [{{{rule}}}]\n  egress: [{{toFQDNs: [{{matchName: a}}]}}]\n"),
+            "`toFQDNs` cannot be enforced",
+        ),
     ] {
         let Rewritten { found, text: after } = migrate(&text);
         assert!(after.is_none() && !found[0].rewritten, "{found:?}");
@@ -65,7 +79,9 @@ fn what_cannot_be_carried_over_is_said_and_left() {
     }
     let Rewritten { found, text } = migrate(&format!("{HEAD}  ingress: [{{fromCIDR: [10.0.0.0/8], {rule}}}]\n"));
     assert!(text.is_some() && found[0].notes[0].contains("means more than before"), "{found:?}");
-    for untouched in [format!("{HEAD}  ingress: [{{fromEntities: [all]}}]\n"), "apiVersion: v1\nkind: ConfigMap\n".to_owned()] {
+    for untouched in
+        [format!("{HEAD}  ingress: [{{fromEntities: [all]}}]\n"), "apiVersion: v1\nkind: ConfigMap\n".to_owned()]
+    {
         assert!(migrate(&untouched).found.is_empty());
     }
 }
@@ -73,8 +89,20 @@ fn what_cannot_be_carried_over_is_said_and_left() {
 /// An item of a rule, in the forms that people write.
 fn item() -> impl Strategy<Value = String> {
     let regex = prop_oneof![
-        Just("a"), Just("^a"), Just("^a$"), Just("a|b"), Just("^(a|b)"), Just("a.b"), Just(".*"), Just("a.*"), Just("^a[0-9]+$"),
-        Just("(?i)A"), Just("b$"), Just("\\\\."), Just("^$"), Just("\\\\d")
+        Just("a"),
+        Just("^a"),
+        Just("^a$"),
+        Just("a|b"),
+        Just("^(a|b)"),
+        Just("a.b"),
+        Just(".*"),
+        Just("a.*"),
+        Just("^a[0-9]+$"),
+        Just("(?i)A"),
+        Just("b$"),
+        Just("\\\\."),
+        Just("^$"),
+        Just("\\\\d")
     ];
     let command = prop_oneof![Just("get"), Just("set"), Just("writeGroup"), Just("storage")];
     prop_oneof![
@@ -98,7 +126,8 @@ fn rule() -> impl Strategy<Value = String> {
     ];
     let l7 = proptest::collection::vec(item(), 0..4).prop_map(|items| {
         let items: Vec<_> = items.iter().map(|item| format!("        - {item}\n")).collect();
-        let l7 = if items.is_empty() { "        l7: []\n".to_owned() } else { format!("        l7:\n{}", items.concat()) };
+        let l7 =
+            if items.is_empty() { "        l7: []\n".to_owned() } else { format!("        l7:\n{}", items.concat()) };
         format!("    toPorts:\n    - ports: [{{port: \"1\"}}]\n      rules:\n        l7proto: memcache\n{l7}")
     });
     let rest = prop_oneof![8 => l7, 1 => Just("    toPorts: [{ports: [{port: \"2\"}]}]\n".to_owned())];

@@ -22,7 +22,9 @@ pub(super) fn write(reports: &[Report]) -> anyhow::Result<Vec<u8>> {
                 .with_attribute(("failures", failures.as_str()))
                 .with_attribute(("errors", "0"))
                 .with_attribute(("time", time.as_str()))
-                .write_inner_content(|xml| report.tests.iter().try_for_each(|test| write_test(xml, &report.suite, test)))?;
+                .write_inner_content(|xml| {
+                    report.tests.iter().try_for_each(|test| write_test(xml, &report.suite, test))
+                })?;
         }
         Ok(())
     })?;

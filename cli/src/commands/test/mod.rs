@@ -76,7 +76,14 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
             let (failures, explained) = played;
             let seconds = began.elapsed().as_secs_f64();
             let passed = failures.is_empty();
-            tests.push(Outcome { name: case.name.clone(), at: place.to_string(), passed, seconds, failures, explained });
+            tests.push(Outcome {
+                name: case.name.clone(),
+                at: place.to_string(),
+                passed,
+                seconds,
+                failures,
+                explained,
+            });
             bar.inc(1);
         }
         reports.push(Report { suite: suite.name.clone(), seconds: began.elapsed().as_secs_f64(), tests });
@@ -155,9 +162,12 @@ fn meta(suite: &Suite, case: &Case) -> anyhow::Result<Meta> {
         Way::Ingress => (&case.to, &case.from, "to"),
         Way::Egress => (&case.from, &case.to, "from"),
     };
-    let endpoint = endpoint.as_ref().ok_or_else(|| anyhow!("no `{field}`, here or in `defaults`: the endpoint that the policies protect"))?;
+    let endpoint = endpoint
+        .as_ref()
+        .ok_or_else(|| anyhow!("no `{field}`, here or in `defaults`: the endpoint that the policies protect"))?;
     let other = other.as_ref().map(suite::Side::who).transpose()?;
-    let address = case.address.as_ref().map(|text| text.parse().map_err(|_| anyhow!("`{text}` is no address"))).transpose()?;
+    let address =
+        case.address.as_ref().map(|text| text.parse().map_err(|_| anyhow!("`{text}` is no address"))).transpose()?;
     let suite::Certificate { spiffe, dns_names, subject } = case.certificate.clone().unwrap_or_default();
     let named = Named { spiffe, dns_names, subject };
     Ok(Meta {
@@ -194,7 +204,8 @@ fn compare(case: &Case, answer: &Answer) -> anyhow::Result<Vec<String>> {
     }
     if let Some(wanted) = &case.rule {
         let rule = |judged: &judge::Judged| judged.rule.as_ref().map(|rule| rule.name.clone());
-        let names: Vec<_> = answer.judged.iter().map(|judged| rule(judged).unwrap_or_else(|| "no rule".to_owned())).collect();
+        let names: Vec<_> =
+            answer.judged.iter().map(|judged| rule(judged).unwrap_or_else(|| "no rule".to_owned())).collect();
         if !names.contains(wanted) {
             failures.push(format!("expected the rule {wanted}, it was {}", names.join(", ")));
         }
@@ -208,7 +219,9 @@ fn compare(case: &Case, answer: &Answer) -> anyhow::Result<Vec<String>> {
     }
     match (case.closed, &answer.closed) {
         (Some(true), None) => failures.push("expected that the connection is closed, and it is not".to_owned()),
-        (Some(false), Some(why)) => failures.push(format!("expected that the connection lives on; it is closed: {why}")),
+        (Some(false), Some(why)) => {
+            failures.push(format!("expected that the connection lives on; it is closed: {why}"))
+        }
         _ => {}
     }
     Ok(failures)
@@ -220,7 +233,8 @@ fn explain(policies: &Policies, protocol: &str, meta: &Meta, answer: &Answer) ->
     const NEAREST: usize = 2;
     let mut lines = Vec::new();
     for judged in &answer.judged {
-        let fields: Vec<_> = judged.fields.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+        let fields: Vec<_> =
+            judged.fields.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
         let by = match &judged.rule {
             Some(rule) => format!("by the rule {} at {}", rule.name, rule.place),
             None => format!("because {}", judged.reason),
@@ -228,7 +242,8 @@ fn explain(policies: &Policies, protocol: &str, meta: &Meta, answer: &Answer) ->
         lines.push(format!("{}: {} {by}", fields.join(" "), judged.verdict.as_str()));
         if judged.verdict == Verdict::Denied {
             for Near { rule, at, misses } in judge::find_nearest(policies, &meta.flow(), protocol, judged, NEAREST)? {
-                let misses: Vec<_> = misses.iter().map(|miss| format!("{} wants {}", miss.field, miss.wanted)).collect();
+                let misses: Vec<_> =
+                    misses.iter().map(|miss| format!("{} wants {}", miss.field, miss.wanted)).collect();
                 lines.push(format!("  near: {rule} at {at}: {}", misses.join("; ")));
             }
         }

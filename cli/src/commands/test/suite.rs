@@ -192,7 +192,8 @@ pub(super) struct Suite {
 
 /// The JSON Schema of the file.
 pub(super) fn schema() -> String {
-    let schema = schemars::SchemaGenerator::new(schemars::generate::SchemaSettings::draft07()).into_root_schema_for::<Written>();
+    let schema =
+        schemars::SchemaGenerator::new(schemars::generate::SchemaSettings::draft07()).into_root_schema_for::<Written>();
     format!("{:#}\n", schema.to_value())
 }
 

@@ -232,8 +232,8 @@ impl Active {
             match asked {
                 Some(Op::Wait) if waited => {
                     let why = "the request must wait, and this host cannot call for it again";
-                    self.connection.report(FaultKind::Contract, why);
-                    return self.fail(round, Fault { kind: FaultKind::Contract, reply: Cow::Borrowed(b"") });
+                    self.connection.report(FaultKind::Memory, why);
+                    return self.fail(round, Fault { kind: FaultKind::Memory, reply: Cow::Borrowed(b"") });
                 }
                 // A job that ran in place is done by now.
                 Some(Op::Wait) => {

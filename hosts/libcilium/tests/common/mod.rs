@@ -1,6 +1,7 @@
 //! Cilium's Envoy, as far as the library sees it: the loop of its filter `cilium.network`, on the exported functions.
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+use std::collections::VecDeque;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -91,7 +92,9 @@ impl Drop for Module {
 /// One direction of a connection in Envoy.
 struct Way {
     /// Bytes that no verdict was given on, in the pieces in which they came.
-    buffer: Vec<Vec<u8>>,
+    buffer: VecDeque<Vec<u8>>,
+    /// How many they are.
+    len: usize,
     need: usize,
     pass: usize,
     drop: usize,
@@ -104,11 +107,11 @@ impl Way {
     fn new() -> Self {
         let mut memory = Box::new([0; INJECT]);
         let header = Box::new(GoSlice { data: memory.as_mut_ptr(), len: 0, cap: INJECT as i64 });
-        Self { buffer: Vec::new(), need: 0, pass: 0, drop: 0, closed: false, header, memory }
+        Self { buffer: VecDeque::new(), len: 0, need: 0, pass: 0, drop: 0, closed: false, header, memory }
     }
 
     fn len(&self) -> usize {
-        self.buffer.iter().map(Vec::len).sum()
+        self.len
     }
 
     fn injected(&self) -> usize {
@@ -117,13 +120,14 @@ impl Way {
 
     fn take(&mut self, mut len: usize) -> Vec<u8> {
         let mut taken = Vec::new();
+        self.len -= len;
         while len > 0 {
             let piece = &mut self.buffer[0];
             let now = len.min(piece.len());
             taken.extend(piece.drain(..now));
             len -= now;
             if self.buffer[0].is_empty() {
-                self.buffer.remove(0);
+                self.buffer.pop_front();
             }
         }
         taken
@@ -267,6 +271,7 @@ impl Connection {
             way.drop -= len;
             return Ok(output);
         }
+        way.len += pieces.iter().map(|piece| piece.len()).sum::<usize>();
         way.buffer.extend(pieces.iter().filter(|piece| !piece.is_empty()).map(|piece| piece.to_vec()));
         let dropped = std::mem::take(&mut way.drop);
         way.take(dropped);

@@ -92,6 +92,18 @@ impl Script {
         self.needs_keyspace
     }
 
+    /// How many objects its statements name.
+    pub fn object_count(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// Bytes that a clone of it takes besides itself.
+    pub fn footprint(&self) -> usize {
+        size_of_val(self.statements.as_slice())
+            .saturating_add(size_of_val(self.objects.as_slice()))
+            .saturating_add(self.names.len())
+    }
+
     /// Whether the text is a batch.
     pub fn is_batch(&self) -> bool {
         self.is_batch

@@ -116,6 +116,7 @@ fn where_nothing_can_wait_what_would_have_to_is_refused() {
     let mut ops = Ops::new();
     let mut say = |direction: Direction, bytes: &[u8]| {
         let position = &mut at[usize::from(direction == Direction::Reply)];
+        ops.clear();
         connection.on_data(direction, *position, Input::new(bytes, 0, false), &mut ops).unwrap();
         *position += bytes.len() as u64;
         let answer = std::mem::take(connection.injected(Direction::Reply));
@@ -160,7 +161,8 @@ fn no_part_of_a_request_goes_on() {
         ];
         for request in requests.map(|request| wire.framed(&request)) {
             for cut in 0..request.len() {
-                let start = [client(wire.startup()), server(wire.ready(0)), client(&request[..cut]), Step::ClientEnd(())];
+                let start =
+                    [client(wire.startup()), server(wire.ready(0)), client(&request[..cut]), Step::ClientEnd(())];
                 let seen = play(&scenario(start.into()), Cut::Whole);
                 assert_eq!(seen.to_server, wire.startup(), "version {version}, cut at {cut}");
             }
@@ -185,7 +187,8 @@ fn lengths_that_contradict_are_answered_and_never_go_on() {
                 let mut changed = request.clone();
                 let end = changed.len().min(at + number.len());
                 changed[at..end].copy_from_slice(&number[..end - at]);
-                let steps = vec![client(wire.startup()), server(wire.ready(0)), client([&changed[..], &after].concat())];
+                let steps =
+                    vec![client(wire.startup()), server(wire.ready(0)), client([&changed[..], &after].concat())];
                 let seen = play(&scenario(steps), Cut::Whole);
                 assert_eq!(seen.closed, None);
                 // Either it is a request still, or it has been answered; the next one goes on in any case.

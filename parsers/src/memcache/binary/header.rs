@@ -95,6 +95,7 @@ pub(super) enum Status {
     InvalidArguments,
     AccessDenied,
     UnknownCommand,
+    TemporaryFailure,
 }
 
 /// An answer of ours, which echoes the request.
@@ -113,6 +114,7 @@ impl Answer {
             // As Cilium answered.
             Status::AccessDenied => (0x08, b"access denied"),
             Status::UnknownCommand => (0x81, b"Unknown command"),
+            Status::TemporaryFailure => (0x86, b"Temporary failure"),
         };
         let [status, code] = code.to_be_bytes();
         let [a, b, c, d] = self.opaque.to_be_bytes();
@@ -288,7 +290,8 @@ mod tests {
 
     #[test]
     fn answers_are_whole_packets() {
-        for status in [Status::InvalidArguments, Status::AccessDenied, Status::UnknownCommand] {
+        for status in [Status::InvalidArguments, Status::AccessDenied, Status::UnknownCommand, Status::TemporaryFailure]
+        {
             let (bytes, text) = Answer { opcode: 9, opaque: 0x0102_0304, status }.packet();
             let header = Header::read(&bytes);
             let body = u32::try_from(text.len()).unwrap_or(0);

@@ -32,6 +32,8 @@ enum Mode {
     New,
     /// and has answered in binary.
     Asked,
+    /// Where requests cannot wait, those pass meanwhile in which no text could be a command.
+    Unanswered,
     Open,
     /// After `quit` the server reads nothing.
     Quit,
@@ -59,13 +61,14 @@ impl Binary {
             return Ok(Verdict::More(1));
         }
         match self.mode {
-            Mode::New => {
+            Mode::New if cx.can_wait() => {
                 self.mode = Mode::Asked;
                 return Ok(self.ask(cx, None, 1));
             }
+            Mode::New => self.mode = Mode::Unanswered,
             Mode::Asked => return Ok(Verdict::Wait),
-            Mode::Open if self.turns.is_full() => return Ok(Verdict::Wait),
-            Mode::Open => {}
+            Mode::Unanswered | Mode::Open if self.turns.is_full(cx.can_wait()) => return Ok(Verdict::Wait),
+            Mode::Unanswered | Mode::Open => {}
             Mode::Quit | Mode::Closing => return Ok(Verdict::Drop(to_u64(input.len()))),
         }
         if input.first() != Some(&MAGIC) {
@@ -91,6 +94,18 @@ impl Binary {
         };
         let keys = if has_key(op) { Keys::One(key) } else { Keys::None };
         let request = Request { name: op.name, needs: op.needs, keys };
+        if self.mode == Mode::Unanswered {
+            let frame_len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
+            let Some(frame) = input.get(..frame_len) else {
+                return Ok(missing(&input, frame_len));
+            };
+            if may_hold_commands(frame) {
+                let why = "holds a line, and the server has not yet shown that it reads binary; send it again";
+                cx.refuse(why, &request);
+                self.drop_next = header.frame_len();
+                return Ok(self.ask(cx, Some(answer(Status::TemporaryFailure)), header.frame_len()));
+            }
+        }
         #[cfg(feature = "mutants")]
         let request = super::mutants::judged(request, op.answer == Answers::Sometimes);
         match cx.admit(header.frame_len(), &request) {
@@ -173,6 +188,9 @@ impl Binary {
         let Some(header) = Header::read(&input) else {
             return Ok(missing(&input, HEADER));
         };
+        if matches!(self.mode, Mode::Asked | Mode::Unanswered) {
+            self.mode = Mode::Open;
+        }
         // Quiet commands keep their own opcodes in replies; any other opcode says that those before had nothing to say.
         let quiet = header::OPS.iter().any(|op| op.has(header.opcode) && op.answer == Answers::Sometimes);
         if !quiet {
@@ -182,9 +200,6 @@ impl Binary {
             Some(Turn::Some { .. }) => self.turns.take(),
             Some(Turn::Barrier(_)) if header.opcode == QUESTION_OPCODE => {
                 self.turns.answer_barrier();
-                if self.mode == Mode::Asked {
-                    self.mode = Mode::Open;
-                }
                 return Ok(Verdict::Drop(header.frame_len()));
             }
             // The last packet of `stat` is empty, or reports an error.
@@ -204,6 +219,14 @@ impl Binary {
 const fn has_key(op: Op) -> bool {
     // What stands in the place of a key is the name of a mechanism.
     matches!(op.form, Form::Key { .. } | Form::Value { .. }) && op.needs.intersects(super::commands::Commands::KEYED)
+}
+
+/// Whether a server that takes only text could find a command in a frame: where a line begins with a letter, or with spaces
+/// before one, which it skips.
+fn may_hold_commands(frame: &[u8]) -> bool {
+    let line = |at: usize| at.checked_add(1).and_then(|next| frame.get(next..)).unwrap_or_default();
+    let first = |line: &[u8]| line.iter().copied().find(|&byte| byte != b' ');
+    memchr::memchr_iter(b'\n', frame).any(|at| first(line(at)).is_some_and(|byte| byte.is_ascii_alphabetic()))
 }
 
 /// Asks for what is not there yet.

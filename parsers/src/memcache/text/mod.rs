@@ -76,7 +76,7 @@ impl Text {
             Mode::Quit | Mode::Closing => return Ok(Verdict::Drop(to_u64(input.len()))),
             Mode::Watching => return Err(ParseError::new("a request after `watch`, which takes the whole connection")),
             Mode::Authenticating | Mode::AskedToWatch => return Ok(Verdict::Wait),
-            Mode::Unauthenticated | Mode::Open if self.turns.is_full() => return Ok(Verdict::Wait),
+            Mode::Unauthenticated | Mode::Open if self.turns.is_full(cx.can_wait()) => return Ok(Verdict::Wait),
             Mode::Unauthenticated | Mode::Open => {}
         }
         let limit = if is_retrieval(&input) { MAX_RETRIEVAL } else { MAX_LINE };
