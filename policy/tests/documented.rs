@@ -91,7 +91,9 @@ fn load(file: &str) -> Snapshot {
 /// `key=value` labels, or an address.
 fn remote(who: &str) -> Identity {
     match who.split_once('=') {
-        Some(pair) => Identity { labels: Labels::new([pair]).unwrap(), known_by: KnownBy::Address, ..Identity::default() },
+        Some(pair) => {
+            Identity { labels: Labels::new([pair]).unwrap(), known_by: KnownBy::Address, ..Identity::default() }
+        }
         None => Identity::unknown(Some(who.parse().unwrap())),
     }
 }

@@ -214,6 +214,11 @@ impl CassandraParser {
                 self.stage = Stage::Starting { compression };
                 ("the beginning of a connection", Awaited::Startup)
             }
+            (Stage::Starting { .. }, opcode::QUERY | opcode::PREPARE | opcode::EXECUTE | opcode::BATCH)
+                if self.stays_plain(cx) =>
+            {
+                return self.statement(cx, frame_len, header, body, statements);
+            }
             (Stage::Starting { .. }, _) => return Err(Refused::Hold(Hold::All)),
             (Stage::Authenticating, opcode::AUTH_RESPONSE) => {
                 message::auth_response(body)?;

@@ -3,6 +3,7 @@
 use portcullis_proxylib::{Context, Input, OnData, ParseError, Verdict};
 
 use super::answer::{Answer, Code, unknown_version};
+use super::compress::Compression;
 use super::frame::{HEADER, Header, RESPONSE, Version, opcode, to_u64, to_usize};
 use super::judge::{Fate, TOO_LARGE_TEXT};
 use super::request::Named;
@@ -19,7 +20,7 @@ impl CassandraParser {
             return Ok(Verdict::More(1));
         }
         let starting = matches!(self.stage, Stage::Starting { .. });
-        if starting || self.owed.len() >= MAX_OWED {
+        if starting && !self.stays_plain(cx) || self.owed.len() >= MAX_OWED {
             if cx.can_wait() {
                 return Ok(Verdict::Wait);
             }
@@ -35,6 +36,12 @@ impl CassandraParser {
             Framing::Plain(_) => self.on_envelope(cx, input),
             Framing::Segments { lz4 } => self.on_segment(cx, input, lz4),
         }
+    }
+
+    /// Whether requests can be read although STARTUP is not answered: where they cannot wait, and the framing will not change.
+    pub(super) fn stays_plain(&self, cx: &Context<'_, Rules>) -> bool {
+        let uncompressed = matches!(self.stage, Stage::Starting { compression: Some(Compression::None) });
+        !cx.can_wait() && uncompressed && self.version < Version::V5
     }
 
     /// A request that stands for itself.

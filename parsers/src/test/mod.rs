@@ -18,8 +18,16 @@ use portcullis_proxylib::{Registry, protocols};
 use serde::Deserialize;
 
 /// The protocols for production, and those of this module.
-pub static REGISTRY: Registry =
-    protocols![crate::r2d2::R2d2, crate::memcache::Memcache, crate::cassandra::Cassandra, Passer, LineParser, BlockParser, HeaderParser, Panicker,];
+pub static REGISTRY: Registry = protocols![
+    crate::r2d2::R2d2,
+    crate::memcache::Memcache,
+    crate::cassandra::Cassandra,
+    Passer,
+    LineParser,
+    BlockParser,
+    HeaderParser,
+    Panicker,
+];
 
 /// Rules of parsers that never ask: an `l7` item with any key is refused.
 pub type NoRules = RuleList<NoRule>;

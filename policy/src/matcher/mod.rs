@@ -22,8 +22,8 @@ use crate::l7::{Dialect, Effect, L7Decision, RuleError, RuleId};
 pub use regex::Regex;
 pub(crate) use regex::parse;
 pub(crate) use regexes::Shape;
-pub use strict::Strict;
 use regexes::{Regexes, RegexesBuilder};
+pub use strict::Strict;
 use verdicts::{Verdict, Verdicts};
 
 /// What a rule says of a key.

@@ -272,19 +272,20 @@ impl Selector {
         let scopes = [self.scope.clone(), Scope::Endpoints, Scope::Everything];
         scopes.into_iter().flat_map(|scope| {
             let none = Self { scope: scope.clone(), conditions: Vec::new() };
-            let one = self.conditions.iter().map(move |condition| Self {
-                scope: scope.clone(),
-                conditions: vec![condition.clone()],
-            });
+            let one = self
+                .conditions
+                .iter()
+                .map(move |condition| Self { scope: scope.clone(), conditions: vec![condition.clone()] });
             std::iter::once(none).chain(one)
         })
     }
 
     /// Whether no labels fulfil all conditions.
     pub(crate) fn is_contradictory(&self) -> bool {
-        self.conditions.iter().enumerate().any(|(n, one)| {
-            self.conditions.iter().skip(n.saturating_add(1)).any(|other| one.contradicts(other))
-        })
+        self.conditions
+            .iter()
+            .enumerate()
+            .any(|(n, one)| self.conditions.iter().skip(n.saturating_add(1)).any(|other| one.contradicts(other)))
     }
 
     /// The labels of which any matching endpoint has one, by several choices: each choice is a key with its values.

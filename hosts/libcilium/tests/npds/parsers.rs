@@ -15,6 +15,9 @@ fn item(pairs: &[(&str, &str)]) -> L7NetworkPolicyRule {
     L7NetworkPolicyRule { rule, ..L7NetworkPolicyRule::default() }
 }
 
+/// A protocol, a rule for it, and what is wrong with it.
+type Case = (&'static str, &'static [(&'static str, &'static str)], Option<&'static str>);
+
 #[test]
 fn what_a_parser_can_enforce_is_accepted_and_the_rest_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -23,7 +26,7 @@ fn what_a_parser_can_enforce_is_accepted_and_the_rest_refused() {
     let policies = Arc::new(Policies::new());
     let npds = Npds::start(path.to_str().unwrap(), "node", policies, &portcullis_parsers::REGISTRY).unwrap();
     agent.next_request();
-    let cases: &[(&str, &[(&str, &str)], Option<&str>)] = &[
+    let cases: &[Case] = &[
         ("r2d2", &[], None),
         ("r2d2", &[("cmd", "READ"), ("file", "s.*")], None),
         ("r2d2", &[("cmd", "")], None),

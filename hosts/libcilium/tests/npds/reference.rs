@@ -101,7 +101,7 @@ fn rules_of(entries: &[PortNetworkPolicy], port: u32) -> Option<Vec<Rule>> {
 fn evaluate(entries: &[PortNetworkPolicy], port: u32, peer: u32, key: &str) -> Option<bool> {
     let Some(mut rules) = rules_of(entries, port) else { return Some(false) };
     // `sort`
-    rules.sort_by(|a, b| (b.config.precedence, b.verdict()).cmp(&(a.config.precedence, a.verdict())));
+    rules.sort_by_key(|rule| std::cmp::Reverse((rule.config.precedence, rule.verdict())));
     // `prepareRuntimePasses`
     let mut pass_precedence = 0;
     for at in 0..rules.len() {
