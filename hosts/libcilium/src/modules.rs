@@ -158,7 +158,10 @@ impl Module {
         self.closed.store(true, Ordering::Release);
         sites::forget(self.id);
         let npds = self.npds.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(npds);
+        // A call that waits for the first answer may hold it, too.
+        if let Some(npds) = npds {
+            npds.stop();
+        }
         if let Some(log) = &self.log {
             log.stop();
         }
