@@ -1,6 +1,6 @@
 //! The bodies of the exported functions: pointers in, safe calls out.
 //!
-//! Not for use in Rust: [`export!`](crate::export) calls them.
+//! Not for use in Rust: [`export!`](crate::export!) calls them.
 
 use portcullis_proxylib::{Direction, Registry};
 
@@ -14,7 +14,7 @@ use crate::{say, table};
 
 pub use crate::guard::guarded;
 
-/// See [`export!`](crate::export).
+/// See [`export!`](crate::export!).
 ///
 /// # Safety
 /// `params` is a slice of [`KeyValue`]s, its strings can be read.
@@ -47,12 +47,12 @@ pub unsafe fn open_module(registry: &'static Registry, params: GoSlice, debug: u
     modules::open(registry, wanted)
 }
 
-/// See [`export!`](crate::export).
+/// See [`export!`](crate::export!).
 pub fn close_module(module_id: u64) {
     modules::close(module_id);
 }
 
-/// See [`export!`](crate::export).
+/// See [`export!`](crate::export!).
 ///
 /// # Safety
 /// The strings can be read; the inject buffers are null or stay good until the connection is closed.
@@ -85,7 +85,7 @@ pub unsafe fn on_new_connection(
     table::open(connection_id, &route, sides, inject)
 }
 
-/// See [`export!`](crate::export).
+/// See [`export!`](crate::export!).
 ///
 /// # Safety
 /// The slices can be read, and `ops` can be written, during the call.
@@ -104,7 +104,7 @@ pub unsafe fn on_data(
     }
 }
 
-/// See [`export!`](crate::export).
+/// See [`export!`](crate::export!).
 pub fn close(connection_id: u64) {
     table::close(connection_id);
 }

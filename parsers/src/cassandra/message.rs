@@ -189,7 +189,7 @@ fn options<'a>(version: Version, body: &mut Reader<'a>) -> Read<Option<&'a str>>
     Ok(keyspace)
 }
 
-/// A [string].
+/// A `[string]`.
 fn text<'a>(body: &mut Reader<'a>) -> Read<&'a str> {
     let text = short_bytes(body)?;
     std::str::from_utf8(text).map_err(|_| Malformed("a text that is not UTF-8"))

@@ -19,6 +19,7 @@ mod rule;
 mod rules;
 mod segment;
 mod segments;
+mod statements;
 mod strict;
 #[cfg(test)]
 mod tests;

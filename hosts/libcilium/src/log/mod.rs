@@ -30,7 +30,7 @@ use writer::{Shared, Writer};
 
 pub use entry::MAX_PACKET;
 
-/// What is handed to the sinks. Of replies they take those of [`REPLIES_OF`].
+/// What is handed to the sinks. Of replies they take those that the reference logs.
 pub const LEVEL: Level = Level::Responses;
 
 /// The protocols whose replies are logged: those whose replies the agent was told of before. It counts them for the endpoint

@@ -22,7 +22,7 @@ pub(super) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    /// A text that is not longer than positions reach, as [`super::MAX_TEXT`] ensures.
+    /// A text that is not longer than positions reach, as the limit of a text ensures.
     pub(super) fn new(text: &'a [u8]) -> Self {
         Self { text, at: 0 }
     }
