@@ -22,6 +22,7 @@ test: test-unit test-envoy ## Runs all tests but the slow ones
 .PHONY: test-unit
 test-unit: ## Unit, property, scenario and differential tests
 	@$(PYTHON) tools/fetch-memcached > /dev/null || true
+	@$(PYTHON) tools/fetch-cassandra > /dev/null || true
 	$(CARGO) test --workspace
 
 .PHONY: test-envoy
