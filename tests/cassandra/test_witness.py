@@ -43,7 +43,7 @@ STATEMENTS = [
     ("ALTER USER ks_user SUPERUSER", "alter-user", ""),
     ("GRANT ks_role TO ks_user", "grant-role", ""),
     ("REVOKE ks_role FROM ks_user", "revoke-role", ""),
-    ("GRANT SELECT ON people TO ks_role", "grant-permission", "ks.people"),
+    ("GRANT SELECT ON ks.people TO ks_role", "grant-permission", "ks.people"),
     ("GRANT ALL ON KEYSPACE ks TO ks_role", "grant-permission", "ks"),
     ("GRANT ALL ON ALL KEYSPACES TO ks_role", "grant-permission", ""),
     ("GRANT EXECUTE ON FUNCTION ks.twice(int) TO ks_role", "grant-permission", "ks.twice"),

@@ -38,6 +38,12 @@ class Scenario:
         self.steps = [(kind, read_bytes(given) if given else b"") for step in self.spec["steps"] for kind, given in step.items()]
         self.expect = {"closed": None, "log": [], **self.spec["expect"]}
 
+    def cuts(self) -> list[str]:
+        # What one connection has prepared, the others of the listener know: only the first finds nothing there.
+        if self.name.startswith("cassandra-prepared"):
+            return CUTS[:1]
+        return CUTS if self.size() <= BYTEWISE_MAX else CUTS[:-1]
+
     def size(self) -> int:
         return sum(len(data) for _, data in self.steps)
 
@@ -255,7 +261,7 @@ class Corpus(unittest.TestCase):
         with contextlib.ExitStack() as stack:
             stage = Stage(scenarios, stack)
             for scenario in scenarios:
-                for cut in CUTS if scenario.size() <= BYTEWISE_MAX else CUTS[:-1]:
+                for cut in scenario.cuts():
                     plays.append(stage.play(scenario, cut))
             entries, endings = stage.results()
         for play in plays:
