@@ -7,7 +7,7 @@ use portcullis_proxylib::{Context, Denied, Grant, ParseError, Reader};
 
 use super::answer::{Answer, Code};
 use super::compress::Bad;
-use super::frame::{Header, flag, opcode};
+use super::frame::{Header, Version, flag, opcode};
 use super::message::{self, Malformed, Part};
 use super::pending::Awaited;
 use super::prepared::{Found, MAX_TEXT, Statement};
@@ -232,8 +232,13 @@ impl CassandraParser {
                 message::register(body)?;
                 ("a request for events", Awaited::Register)
             }
-            // Before STARTUP the server refuses it, in the framing that it has until then.
-            (Stage::New | Stage::Ready, opcode::QUERY | opcode::PREPARE | opcode::EXECUTE | opcode::BATCH) => {
+            (Stage::Ready, opcode::QUERY | opcode::PREPARE | opcode::EXECUTE | opcode::BATCH) => {
+                return self.statement(cx, frame_len, header, body, statements);
+            }
+            // Before STARTUP the server refuses it, in the framing that it keeps in these versions.
+            (Stage::New, opcode::QUERY | opcode::PREPARE | opcode::EXECUTE | opcode::BATCH)
+                if header.version < Version::V5 =>
+            {
                 return self.statement(cx, frame_len, header, body, statements);
             }
             (Stage::New, _) => return Err(unexpected("expecting STARTUP or OPTIONS")),
