@@ -23,7 +23,11 @@ test: test-unit test-envoy ## Runs all tests but the slow ones
 test-unit: ## Unit, property, scenario and differential tests
 	@$(PYTHON) tools/fetch-memcached > /dev/null || true
 	@$(PYTHON) tools/fetch-cassandra > /dev/null || true
-	$(CARGO) test --workspace
+	PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED-1} $(CARGO) test --workspace
+
+.PHONY: test-properties
+test-properties: ## The property tests with many cases, and others each time: what they find becomes a test of its own
+	PROPTEST_CASES=$${PROPTEST_CASES-5000} $(CARGO) test -p portcullis-policy -p portcullis-proxylib -p portcullis-parsers --lib
 
 .PHONY: test-envoy
 test-envoy: module test-modules ## The scenario corpus and real clients through a real Envoy

@@ -55,7 +55,7 @@
 //! `reserved:world`. A [`Certificate`] that the host has verified adds names to it. An endpoint without a namespace label is in the namespace `default`, as is a policy without one, and a
 //! selector that names no namespace means the policy's own. `fromCIDR` and its like do not speak of what is known to be
 //! in the cluster: that has a namespace label, or a `reserved:` one other than `world`. `fromRequires` grants nothing, and
-//! narrows all `fromEndpoints` of the policies that select the endpoint.
+//! narrows whom all `fromEndpoints` of the policies that select the endpoint allow, never whom they deny.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

@@ -82,20 +82,25 @@ impl Survey<'_> {
     fn rule(&mut self, subject: &Selector, rule: &Rule, traffic: Traffic) {
         let Rule { effect, peers, ports, .. } = rule;
         for PortRule { name, place, ports, l7 } in ports {
-            let mut misses = Vec::new();
-            let mut miss = |field, wanted| misses.push(Miss { field, wanted });
+            let mut elsewhere = Vec::new();
+            let mut miss = |field, wanted| elsewhere.push(Miss { field, wanted });
             if !subject.matches(self.flow.endpoint) {
                 miss("endpointSelector", subject.to_string());
             }
             if !ports.contains(self.flow.port) {
                 miss("ports", ports.to_string());
             }
-            if let Some(field) = self.peer_miss(peers, *effect, traffic) {
-                miss(field, describe(peers));
-            }
+            let by_effect = [Effect::Allow, Effect::Deny].map(|effect| {
+                let peer = self.peer_miss(peers, effect, traffic);
+                let peer = peer.map(|field| Miss { field, wanted: describe(peers) });
+                elsewhere.iter().cloned().chain(peer).collect::<Vec<_>>()
+            });
             let mut add = |name: &String, place: &Place, effect, item| {
                 let id = RuleId(self.next);
                 self.next = self.next.saturating_add(1);
+                // A requirement narrows what is allowed, never what is denied.
+                let [allowed, denied] = &by_effect;
+                let misses = if effect == Effect::Deny { denied } else { allowed };
                 (traffic == self.flow.traffic).then(|| Surveyed {
                     id,
                     name: name.clone(),

@@ -139,8 +139,10 @@ pub(crate) enum Target {
     WatchedDeny(RuleId),
     /// Opens the port.
     Open(RuleId),
-    /// Leaves it to the rules of a block.
+    /// Leaves it to the rules of a block that allow.
     Judge(u32),
+    /// Leaves it to the rules of a block that deny.
+    Forbid(u32),
     /// Lets pass what nothing admits.
     Watch,
 }
@@ -251,7 +253,8 @@ impl PeerIndex {
     fn for_each_match(&self, peer: &Remote<'_>, found: &mut impl FnMut(Target)) {
         self.any.iter().for_each(|target| found(*target));
         self.endpoints.for_each_match(peer.labels, |target| {
-            if peer.fit || matches!(target, Target::Deny(_) | Target::WatchedDeny(_)) {
+            // What is not fulfilled narrows what is allowed, never what is denied.
+            if peer.fit || matches!(target, Target::Deny(_) | Target::WatchedDeny(_) | Target::Forbid(_)) {
                 found(*target);
             }
         });

@@ -154,6 +154,7 @@ enum Does {
     Judge {
         l7proto: String,
         dialect: Dialect,
+        effect: Effect,
         audit: bool,
     },
     /// Whether requests are denied because no rule admits them is only watched.
@@ -209,14 +210,13 @@ impl Compiler<'_> {
                 Does::Deny { audit: true } => Target::WatchedDeny(rule),
                 Does::Open => Target::Open(rule),
                 Does::Watch => Target::Watch,
-                Does::Judge { l7proto, dialect, audit } => {
+                Does::Judge { l7proto, dialect, effect, audit } => {
                     let Some(rules) = self.compile_block(&l7proto, dialect, rule, &items) else { continue };
-                    let has_deny = items.iter().any(|item| item.effect == Effect::Deny);
-                    let block = Block { rules, has_deny, audit };
+                    let block = Block { rules, has_deny: effect == Effect::Deny, audit };
                     // There are fewer blocks than rules, whose ids have the same type.
                     let index = u32::try_from(blocks.len()).unwrap_or(u32::MAX);
                     blocks.push(block);
-                    Target::Judge(index)
+                    if effect == Effect::Deny { Target::Forbid(index) } else { Target::Judge(index) }
                 }
             };
             groups.push(Group { ports, peers, target });
@@ -259,7 +259,7 @@ impl Compiler<'_> {
             }
         }
         for (GroupKey { ports, peers, does }, group) in &draft.groups {
-            if !matches!(does, Does::Judge { .. }) || group.items.iter().any(|item| item.effect == Effect::Deny) {
+            if !matches!(does, Does::Judge { effect: Effect::Allow, .. }) {
                 continue;
             }
             let same = open.get(peers.as_slice()).into_iter().chain(open.get([Peer::Any].as_slice())).flatten();
@@ -306,7 +306,7 @@ impl Draft {
                 if audit && effect == Effect::Allow {
                     self.add_group(key(Does::Watch), id, Vec::new());
                 }
-                let does = Does::Judge { l7proto: l7.l7proto.clone(), dialect, audit };
+                let does = Does::Judge { l7proto: l7.l7proto.clone(), dialect, effect, audit };
                 self.add_group(key(does), id, vec![Located { id, effect, rule: node }]);
             }
         }

@@ -293,11 +293,14 @@ fn evaluate(policies: &[Policy], ask: &Ask<'_>, app: &str, request: (&str, &str)
             }
         }
         for rule in policy.allow.iter().flatten() {
+            let audit = rule.audit.unwrap_or(policy.audit);
             for part in rule.parts(ask.port, &ask.remote, kept) {
-                let audit = rule.audit.unwrap_or(policy.audit);
                 allowed |= part.is_none_or(|ports| ports.admits(request));
-                let Some(ports) = part else { continue };
-                watched |= audit && ports.l7.as_ref().is_some_and(|items| !items.is_empty());
+                let items = part.and_then(|ports| ports.l7.as_ref());
+                watched |= audit && items.is_some_and(|items| !items.is_empty());
+            }
+            // A requirement narrows what is allowed, never what is denied.
+            for ports in rule.parts(ask.port, &ask.remote, true).into_iter().flatten() {
                 for (item, own) in &ports.deny {
                     if fits(item, request) {
                         deny(own.unwrap_or(audit));

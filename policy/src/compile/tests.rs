@@ -240,6 +240,21 @@ fn requirements_narrow_what_labels_grant_and_grant_nothing() {
 }
 
 #[test]
+fn requirements_of_one_policy_do_not_narrow_what_another_denies() {
+    let items = "l7proto: kv, l7: [{keyPrefix: public}], deny: [{keyPrefix: public/secret}]";
+    let guard = format!(
+        "apiVersion: portcullis.dev/v1\nkind: L7Policy\nmetadata: {{name: g}}\nspec:\n  endpointSelector: {{}}\n  ingress:\n  \
+         - fromEndpoints: [{{}}]\n    toPorts: [{{ports: [{{port: '11211'}}], rules: {{{items}}}}}]\n  - fromCIDR: [192.0.2.0/24]\n"
+    );
+    let require = named("r", "ingress: [{fromRequires: [{matchLabels: {env: prod}}]}]");
+    let remote = Identity { address: "192.0.2.1".parse().ok(), ..peer("env=dev") };
+    for policies in [&[guard.as_str()][..], &[&guard, &require]] {
+        let snapshot = compile(policies).snapshot;
+        assert!(!from(remote.clone()).allows(&snapshot, "get", "public/secret/x"));
+    }
+}
+
+#[test]
 fn networks_and_their_exceptions() {
     let text = spec(
         "ingress: [{fromCIDRSet: [{cidr: 10.0.0.0/8, except: [10.96.0.0/12]}]}, {fromCIDR: ['2001:db8::/32', 192.0.2.7]}]",

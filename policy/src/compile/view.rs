@@ -62,7 +62,7 @@ impl Snapshot {
                 Target::Deny(id) => denied = first(denied, id),
                 Target::WatchedDeny(id) => view.watched_deny = first(view.watched_deny, id),
                 Target::Open(id) => opened = first(opened, id),
-                Target::Judge(block) => view.blocks.push(block),
+                Target::Judge(block) | Target::Forbid(block) => view.blocks.push(block),
                 Target::Watch => view.default_watched = true,
             });
         }
