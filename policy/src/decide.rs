@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::compile::index::{LabelIndex, Subject};
 use crate::identity::Labels;
-use crate::l7::{ErasedRules, L7Decision, Mismatch, RuleId, RuleSet};
+use crate::l7::{Documents, ErasedRules, L7Decision, Mismatch, RuleId, RuleSet};
 use crate::node::Place;
 use crate::numbered::NumberedIndex;
 
@@ -31,6 +31,8 @@ pub(crate) struct Content {
     /// What is said of the one endpoint whose policy this is, where policy goes by numbers; the rest is then empty.
     pub(crate) numbered: Option<Box<NumberedIndex>>,
     pub(crate) default: DefaultVerdict,
+    /// What protocols bring along beside policies.
+    pub(crate) documents: Vec<Documents>,
     /// Namespaces of which no good policy was ever read, and a bad one stands in the files.
     pub(crate) held: BTreeSet<String>,
 }
@@ -181,6 +183,16 @@ impl Snapshot {
     #[must_use]
     pub fn with_glass(self, broken: bool) -> Self {
         Self { break_glass: broken, ..self }
+    }
+
+    /// Whether policies are in force: before the first ones were read, nothing passes.
+    pub fn is_in_force(&self) -> bool {
+        self.content.in_force
+    }
+
+    /// The documents that protocols bring along beside policies, by protocol.
+    pub fn documents(&self) -> &[Documents] {
+        &self.content.documents
     }
 
     pub(crate) fn content(&self) -> &Content {

@@ -178,6 +178,64 @@ pub trait RuleCompiler: Send + Sync {
     }
 }
 
+/// Compiles documents of kinds that a protocol brings along beside policies. They stand in the same files, and come into
+/// force and are refused together with them.
+pub trait DocumentCompiler: Send + Sync {
+    /// The kinds, each as `apiVersion` and `kind`.
+    fn kinds(&self) -> &[(&str, &str)];
+
+    /// Compiles all documents of these kinds together, in the order of the files. There may be none.
+    ///
+    /// # Errors
+    /// What is wrong with them, each with its place.
+    fn compile(&self, documents: &[Node]) -> Result<Documents, Vec<NodeError>>;
+}
+
+/// Compiled documents of one protocol, type erased.
+#[derive(Clone)]
+pub struct Documents {
+    value: Arc<dyn Any + Send + Sync>,
+    warnings: Vec<NodeError>,
+    labels: Arc<[Arc<str>]>,
+}
+
+impl Documents {
+    /// Erases what documents were compiled to. `labels` are the names by which what happens is counted.
+    pub fn new<T: Send + Sync + 'static>(
+        value: T,
+        warnings: Vec<NodeError>,
+        labels: impl IntoIterator<Item = Arc<str>>,
+    ) -> Self {
+        Self { value: Arc::new(value), warnings, labels: labels.into_iter().collect() }
+    }
+
+    /// The value as its protocol knows it, or nothing if it is another protocol's.
+    pub fn downcast_ref<T: 'static>(&self) -> Option<&T> {
+        self.value.downcast_ref()
+    }
+
+    /// Shares the value: for judgements that outlive a call.
+    pub fn downcast<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.value).downcast().ok()
+    }
+
+    /// What is probably not meant as it is written.
+    pub fn warnings(&self) -> &[NodeError] {
+        &self.warnings
+    }
+
+    /// The names by which what happens is counted.
+    pub fn labels(&self) -> &[Arc<str>] {
+        &self.labels
+    }
+}
+
+impl fmt::Debug for Documents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Documents")
+    }
+}
+
 /// Why `l7` items were refused.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -228,6 +286,10 @@ impl<R: RuleSet> RuleCompiler for TypedCompiler<R> {
 
 /// The protocols that policies may name as `l7proto`.
 pub trait Protocols: Send + Sync {
+    /// What compiles the documents that protocols bring along beside policies.
+    fn documents(&self) -> Vec<&dyn DocumentCompiler> {
+        Vec::new()
+    }
     /// The rule compiler of a protocol, or nothing if there is no such protocol.
     fn compiler(&self, l7proto: &str) -> Option<&dyn RuleCompiler>;
     /// All names, for error messages.

@@ -90,8 +90,8 @@ pub use compile::{CompileOptions, Compiled, Source};
 pub use decide::{Decision, DefaultVerdict, Outcome, Reason, RuleInfo, Snapshot, View};
 pub use identity::{Certificate, Flow, Identities, Identity, KnownBy, Label, LabelError, Labels, Traffic};
 pub use l7::{
-    CompileError, Describe, Dialect, Effect, ErasedRules, Fields, L7Decision, Located, Mismatch, Protocols,
-    RuleCompiler, RuleError, RuleId, RuleSet, TypedCompiler,
+    CompileError, Describe, Dialect, DocumentCompiler, Documents, Effect, ErasedRules, Fields, L7Decision, Located,
+    Mismatch, Protocols, RuleCompiler, RuleError, RuleId, RuleSet, TypedCompiler,
 };
 pub use lint::Outline;
 pub use list::{ListedRule, RuleList};

@@ -1,12 +1,12 @@
 //! Which rules come near to a connection, and what of each does not fit: for people who ask why.
 
-use crate::compile::{Source, read_policies};
+use crate::compile::{Source, read_objects};
 use crate::identity::{Flow, Labels, Traffic};
 use crate::l7::{Effect, RuleId};
 use crate::node::{Node, Place};
 use crate::problems::{PolicyErrors, Problems};
 use crate::spec::selector::Selector;
-use crate::spec::{Peer, PortRule, Rule, Side};
+use crate::spec::{Kinds, Peer, PortRule, Rule, Side};
 
 /// A rule, and what of it does not fit a connection.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ pub struct Miss {
 /// What is wrong with the policies, as far as it can be seen without their protocols.
 pub fn survey(sources: &[Source], flow: &Flow<'_>) -> Result<Vec<Surveyed>, PolicyErrors> {
     let mut problems = Problems::default();
-    let policies = read_policies(sources, &mut problems);
+    let policies = read_objects(sources, Kinds::Any, &mut problems).policies;
     problems.finish()?;
     let specs = || policies.iter().flat_map(|policy| &policy.specs);
     let world;

@@ -55,6 +55,8 @@ pub struct Fault {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {
+    /// None: the protocol itself ends the connection.
+    Finished,
     /// The bytes are not what the protocol allows.
     Parse,
     /// A frame is larger than the listener allows.
@@ -75,6 +77,7 @@ impl FaultKind {
     /// The reason as hosts report it when they close.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Finished => "portcullis_finished",
             Self::Parse => "portcullis_parse_error",
             Self::FrameTooLarge => "portcullis_frame_too_large",
             Self::Timeout => "portcullis_timeout",
@@ -187,7 +190,9 @@ impl Connection {
     ) -> Result<(), Fault> {
         let outcome = self.collect(direction, position, input, ops);
         outcome.map_err(|Failure { kind, why, reply }| {
-            self.report(kind, &why);
+            if kind != FaultKind::Finished {
+                self.report(kind, &why);
+            }
             Fault { kind, reply }
         })
     }
@@ -227,6 +232,7 @@ impl Connection {
                 view: &self.view,
                 meta: &self.meta,
                 log: &self.instance.log,
+                clock: self.instance.clock,
                 tally: &mut self.tally,
                 inject: &mut self.inject,
                 jobs: &self.jobs,
@@ -305,8 +311,8 @@ impl Failure {
 
 impl From<ParseError> for Failure {
     fn from(error: ParseError) -> Self {
-        let (why, reply) = error.into_parts();
-        Self { kind: FaultKind::Parse, why, reply }
+        let (kind, why, reply) = error.into_parts();
+        Self { kind, why, reply }
     }
 }
 

@@ -1,13 +1,16 @@
 //! What a parser can do besides answering: ask policy, inject, log, hand over long work.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
 
-use portcullis_policy::{Decision, Describe, Mismatch, Outcome, Reason, RuleId, RuleSet, Snapshot, View};
+use portcullis_policy::{Decision, Describe, Documents, Mismatch, Outcome, Reason, RuleId, RuleSet, Snapshot, View};
 
+use crate::instance::Clock;
 use crate::jobs::{Jobs, Pending};
 use crate::log::{Asked, Entry, Log, Status};
 use crate::meta::Meta;
-use crate::tally::Tally;
+use crate::tally::{Observed, Tally};
 use crate::verdict::{Direction, Grant};
 
 /// One call of a parser: the parts of the connection that it may use.
@@ -19,6 +22,7 @@ pub struct Call<'a> {
     pub(crate) view: &'a View,
     pub(crate) meta: &'a Meta,
     pub(crate) log: &'a Log,
+    pub(crate) clock: Option<Clock>,
     pub(crate) tally: &'a mut Tally,
     pub(crate) inject: &'a mut Injections,
     pub(crate) jobs: &'a Jobs,
@@ -55,6 +59,25 @@ pub struct Context<'c, R> {
 pub struct Denied {
     /// The rule that denied, where one did; most often none allowed.
     pub rule: Option<RuleId>,
+}
+
+/// Policy lets the request be judged: what [`Context::conclude`] needs to pass it.
+#[derive(Debug)]
+#[must_use = "what was admitted must be concluded, or it is in no log"]
+pub struct Admitted<'c> {
+    grant: Grant<'c>,
+    decision: Decision,
+}
+
+/// What a protocol's own judgement of a request came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// It passes.
+    Allow,
+    /// It passes, and is logged as one that would have been denied.
+    Audit,
+    /// It is denied.
+    Deny,
 }
 
 impl<'c, R: RuleSet> Context<'c, R> {
@@ -107,6 +130,83 @@ impl<'c, R: RuleSet> Context<'c, R> {
             self.record(Decision { outcome: worst.outcome, ..own }, &request);
         }
         self.grant(frame_len, worst)
+    }
+
+    /// Asks policy about a request of `frame_len` bytes that the protocol itself judges next, by documents of its own. A denial
+    /// is counted and logged here; all else by [`conclude`](Self::conclude).
+    ///
+    /// # Errors
+    /// The request is denied.
+    pub fn admit_to_judgement(&mut self, frame_len: u64, request: &R::Request<'_>) -> Result<Admitted<'c>, Denied> {
+        let decision = self.judge(request);
+        match self.grant(frame_len, decision) {
+            Ok(grant) => Ok(Admitted { grant, decision }),
+            Err(denied) => {
+                self.settle(decision);
+                self.record(decision, request);
+                Err(denied)
+            }
+        }
+    }
+
+    /// Counts and logs what the protocol's own judgement came to. With broken glass, what would be denied passes.
+    ///
+    /// # Errors
+    /// The request is denied.
+    pub fn conclude(
+        &mut self,
+        admitted: Admitted<'c>,
+        conclusion: Conclusion,
+        reason: &str,
+        fields: &dyn Describe,
+    ) -> Result<Grant<'c>, Denied> {
+        let Admitted { grant, decision } = admitted;
+        let conclusion = match conclusion {
+            Conclusion::Deny if self.call.snapshot.is_glass_broken() => Conclusion::Audit,
+            // Policy itself would have denied it.
+            Conclusion::Allow if decision.outcome == Outcome::Audit => Conclusion::Audit,
+            other => other,
+        };
+        let (outcome, status) = match conclusion {
+            Conclusion::Allow => (Outcome::Allow, Status::Forwarded),
+            Conclusion::Audit => (Outcome::Audit, Status::Audited),
+            Conclusion::Deny => (Outcome::Deny, Status::Denied),
+        };
+        self.settle(Decision { outcome, ..decision });
+        self.write(status, decision.rule, reason, fields);
+        if conclusion == Conclusion::Deny { Err(Denied { rule: decision.rule }) } else { Ok(grant) }
+    }
+
+    /// Counts and logs something that was passed and deserves a look. Of the direction at hand.
+    pub fn audit(&mut self, reason: &str, fields: &dyn Describe) {
+        self.call.tally.audited = self.call.tally.audited.saturating_add(1);
+        self.write(Status::Audited, None, reason, fields);
+    }
+
+    /// Counts a judgement by a name of its own: one of the labels of the documents.
+    pub fn observe(&mut self, label: &Arc<str>, status: Status, took: Option<Duration>) {
+        self.call.tally.observed.push(Observed { label: Arc::clone(label), status, took });
+    }
+
+    /// The documents that the protocol brought along beside the policies in force.
+    pub fn documents<T: 'static>(&self) -> Option<&'c T> {
+        let snapshot: &'c Snapshot = self.call.snapshot;
+        snapshot.documents().iter().find_map(Documents::downcast_ref)
+    }
+
+    /// The same, for judgements that outlive the call.
+    pub fn share_documents<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.call.snapshot.documents().iter().find_map(Documents::downcast)
+    }
+
+    /// Whether policies are in force: before the first ones were read, everything is denied.
+    pub fn is_in_force(&self) -> bool {
+        self.call.snapshot.is_in_force()
+    }
+
+    /// The time since some fixed moment, where the host tells it.
+    pub fn clock(&self) -> Option<Duration> {
+        self.call.clock.map(|clock| clock())
     }
 
     /// Lets `frame_len` bytes pass without asking: replies, and parts of a protocol that policy has no say in. Say why;

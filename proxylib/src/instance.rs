@@ -1,6 +1,7 @@
 //! One listener: its protocol, policy, log and limits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use portcullis_policy::PolicyStore;
 use serde::Deserialize;
@@ -26,9 +27,14 @@ pub struct Instance {
     pub limits: Limits,
     /// The bytes that all connections of the process may hold together.
     pub budget: Arc<Budget>,
+    /// The time since any fixed moment, where the host tells it.
+    pub clock: Option<Clock>,
     /// Threads for long judgements, where the host has them and can wake a connection.
     pub executor: Option<Arc<dyn Executor>>,
 }
+
+/// Tells the time since some fixed moment. Never goes back.
+pub type Clock = fn() -> Duration;
 
 /// What becomes of a connection whose bytes are not what the protocol allows.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]

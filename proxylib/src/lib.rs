@@ -36,17 +36,17 @@ mod verdict;
 
 pub use capabilities::Capabilities;
 pub use connection::{Accepted, Connection, Fault, FaultKind, MAX_OPS, Op, Ops};
-pub use context::{Context, Denied};
+pub use context::{Admitted, Conclusion, Context, Denied};
 pub use datapath::{Datapath, Effects};
 pub use input::{Input, Reader};
-pub use instance::{Instance, OnParseError, Refused};
+pub use instance::{Clock, Instance, OnParseError, Refused};
 pub use jobs::{Executor, Job, Lost, Pending, Wake};
 pub use limits::{Budget, Limits, Time};
 pub use log::{AccessLog, Asked, Entry, Level, Log, MAX_ENTRY, Sink, Status, Target, write_json};
 pub use meta::Meta;
 pub use parser::{ErasedParser, ErasedProtocol, Listen, NoConfig, Parser, Protocol};
 pub use registry::Registry;
-pub use tally::Tally;
+pub use tally::{Observed, Tally};
 pub use turns::Turns;
 pub use verdict::{Direction, Grant, OnData, ParseError, Verdict};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use portcullis_policy::{RuleCompiler, RuleSet, TypedCompiler};
+use portcullis_policy::{DocumentCompiler, RuleCompiler, RuleSet, TypedCompiler};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -21,6 +21,11 @@ pub trait Protocol: Send + Sync + 'static {
     type Shared: Default + Send + Sync + 'static;
     /// The parser of one connection.
     type Parser: Parser;
+
+    /// What compiles the documents that the protocol brings along beside policies, if it has any.
+    fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
+        None
+    }
 
     /// Makes the parser of a new connection. `None` refuses the connection.
     fn open(&self, meta: &Meta, config: &Self::Config, shared: &Arc<Self::Shared>) -> Option<Self::Parser>;
@@ -54,6 +59,10 @@ pub trait ErasedProtocol: Send + Sync + 'static {
     fn name(&self) -> &'static str;
     /// The compiler for `l7` items.
     fn rules(&self) -> &dyn RuleCompiler;
+    /// What compiles its documents, if it has any.
+    fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
+        None
+    }
     /// Reads what a listener says of the protocol; `null` says nothing.
     ///
     /// # Errors
@@ -82,6 +91,10 @@ impl<P: Protocol> ErasedProtocol for P {
 
     fn rules(&self) -> &dyn RuleCompiler {
         const { &TypedCompiler::<<P::Parser as Parser>::Rules>::new() }
+    }
+
+    fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
+        Protocol::documents(self)
     }
 
     fn listen(&'static self, config: &serde_json::Value) -> Result<Box<dyn Listen>, serde_json::Error> {

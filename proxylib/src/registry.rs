@@ -1,6 +1,6 @@
 //! The protocols of a library: a list you can read.
 
-use portcullis_policy::{Protocols, RuleCompiler};
+use portcullis_policy::{DocumentCompiler, Protocols, RuleCompiler};
 
 use crate::parser::ErasedProtocol;
 
@@ -26,6 +26,11 @@ impl Registry {
 }
 
 impl Protocols for Registry {
+    fn documents(&self) -> Vec<&dyn DocumentCompiler> {
+        let known = self.iter().filter_map(ErasedProtocol::documents);
+        known.map(|documents| documents as &dyn DocumentCompiler).collect()
+    }
+
     fn compiler(&self, l7proto: &str) -> Option<&dyn RuleCompiler> {
         self.find(l7proto).map(ErasedProtocol::rules)
     }

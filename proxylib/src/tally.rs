@@ -1,9 +1,14 @@
 //! What happened on a connection since its host last asked.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use portcullis_policy::Decision;
 
+use crate::log::Status;
+
 /// Counts since the last [`take`](Self::take), and the last denial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
     /// Requests that passed.
@@ -19,6 +24,19 @@ pub struct Tally {
     /// The last decision that was not to allow, and the generation of the policy that it is of: rule ids mean nothing in
     /// any other.
     pub last_denial: Option<(Decision, u64)>,
+    /// Judgements that are counted by a name of their own.
+    pub observed: Vec<Observed>,
+}
+
+/// A judgement that is counted by a name: one of the [`labels`](portcullis_policy::Documents::labels) of the documents.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// The name.
+    pub label: Arc<str>,
+    /// What it came to.
+    pub status: Status,
+    /// How long it took, where the host tells the time.
+    pub took: Option<Duration>,
 }
 
 impl Tally {

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::marker::PhantomData;
 
+use crate::connection::FaultKind;
+
 /// The two directions of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -117,12 +119,19 @@ impl Grant<'_> {
 pub struct ParseError {
     why: Cow<'static, str>,
     reply: Cow<'static, [u8]>,
+    is_fault: bool,
 }
 
 impl ParseError {
+    /// No error: the protocol itself ends the connection here, in order, with these last bytes for the client. Nothing is
+    /// counted or logged.
+    pub fn finish(reply: impl Into<Cow<'static, [u8]>>) -> Self {
+        Self { why: Cow::Borrowed("the protocol ends the connection"), reply: reply.into(), is_fault: false }
+    }
+
     /// What is wrong, for the log: lower case, no bytes of the connection in it.
     pub fn new(why: impl Into<Cow<'static, str>>) -> Self {
-        Self { why: why.into(), reply: Cow::Borrowed(b"") }
+        Self { why: why.into(), reply: Cow::Borrowed(b""), is_fault: true }
     }
 
     /// The protocol's own error, sent after the replies still owed and before the close. Only for requests.
@@ -137,7 +146,8 @@ impl ParseError {
         &self.why
     }
 
-    pub(crate) fn into_parts(self) -> (Cow<'static, str>, Cow<'static, [u8]>) {
-        (self.why, self.reply)
+    pub(crate) fn into_parts(self) -> (FaultKind, Cow<'static, str>, Cow<'static, [u8]>) {
+        let kind = if self.is_fault { FaultKind::Parse } else { FaultKind::Finished };
+        (kind, self.why, self.reply)
     }
 }

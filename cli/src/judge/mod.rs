@@ -100,6 +100,7 @@ pub(crate) fn play(
         on_parse_error: OnParseError::Close,
         limits,
         budget: Budget::new(limits.held_bytes),
+        clock: None,
         executor: None,
     });
     let connection = instance.open(meta).map_err(|refused| anyhow!("{refused}"))?;

@@ -104,6 +104,8 @@ callbacks! {
 
     define_counter = envoy_dynamic_module_callback_network_filter_config_define_counter(config: *mut c_void, name: Buf, id: *mut usize) -> u32;
     define_gauge = envoy_dynamic_module_callback_network_filter_config_define_gauge(config: *mut c_void, name: Buf, id: *mut usize) -> u32;
+    define_histogram = envoy_dynamic_module_callback_network_filter_config_define_histogram(config: *mut c_void, name: Buf, id: *mut usize) -> u32;
+    record_histogram_value = envoy_dynamic_module_callback_network_filter_record_histogram_value(filter: *mut c_void, id: usize, value: u64) -> u32;
     increment_counter = envoy_dynamic_module_callback_network_filter_increment_counter(filter: *mut c_void, id: usize, by: u64) -> u32;
     set_gauge = envoy_dynamic_module_callback_network_filter_set_gauge(filter: *mut c_void, id: usize, value: u64) -> u32;
     increment_gauge = envoy_dynamic_module_callback_network_filter_increment_gauge(filter: *mut c_void, id: usize, by: u64) -> u32;

@@ -219,6 +219,11 @@ impl Filter {
         unsafe { abi::decrement_gauge(self.0, gauge, 1) };
     }
 
+    pub(crate) fn record(self, histogram: usize, value: u64) {
+        // SAFETY: as for `count`.
+        unsafe { abi::record_histogram_value(self.0, histogram, value) };
+    }
+
     pub(crate) fn scheduler(self) -> Scheduler {
         // SAFETY: the filter is alive, and we are on its worker.
         Scheduler(unsafe { abi::scheduler_new(self.0) })
@@ -272,6 +277,11 @@ impl Config {
     /// Defines a gauge. Only in `config_new`.
     pub(crate) fn define_gauge(self, name: &str) -> Option<usize> {
         self.define(abi::define_gauge, name)
+    }
+
+    /// Defines a histogram. Only in `config_new`.
+    pub(crate) fn define_histogram(self, name: &str) -> Option<usize> {
+        self.define(abi::define_histogram, name)
     }
 
     fn define(self, how: unsafe fn(*mut c_void, Buf, *mut usize) -> u32, name: &str) -> Option<usize> {

@@ -63,8 +63,10 @@
 //! | `<protocol>.break_glass` | gauge | 1 while denials by policy pass as the break-glass file says |
 //! | `<protocol>.log_lost` | counter | records of the access log that were not written |
 //! | `<protocol>.held_bytes` | gauge | bytes that all listeners of the process hold for undecided frames |
+//! | `<protocol>.judged.<name>.forwarded`, `.denied`, `.audit`, `.errors` | counter | what the document of that name (an admission hook) came to; `_other` is those that came after the listener was made |
+//! | `<protocol>.judged.<name>.microseconds` | histogram | how long it took |
 //!
-//! In Envoy 1.38 the last nine change only when a connection opens or closes: it has no metrics without one.
+//! In Envoy 1.38 the nine from `policy_generation` on change only when a connection opens or closes: it has no metrics without one.
 //!
 //! # Metadata
 //!

@@ -7,8 +7,8 @@ use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use portcullis_policy::{
-    Change, DefaultVerdict, Identities, Identity, Labels, NodeError, Place, PolicyErrors, PolicyStore, Reload, RuleId,
-    Status, Traffic, Warning, Watch,
+    Change, DefaultVerdict, Documents, Identities, Identity, Labels, NodeError, Place, PolicyErrors, PolicyStore,
+    Reload, RuleId, Status, Traffic, Warning, Watch,
 };
 use portcullis_proxylib::{Connection, Entry, Instance, Log, Meta, Registry, Sink, Target};
 
@@ -94,7 +94,8 @@ impl Listener {
             || Log::off(protocol.name()),
             |(log, config)| Log::new(protocol.name(), config.level, Arc::<SharedLog>::clone(log)),
         );
-        let Some(stats) = Stats::define(envoy, protocol.name()) else {
+        let labels: Vec<_> = policy.load().documents().iter().flat_map(Documents::labels).cloned().collect();
+        let Some(stats) = Stats::define(envoy, protocol.name(), &labels) else {
             return Err(fault("protocol", "Envoy does not let its metrics be defined".to_owned()));
         };
         let budget = process::budget(config.limits.held_bytes);
@@ -105,6 +106,7 @@ impl Listener {
             on_parse_error: config.on_parse_error,
             limits: config.limits,
             budget,
+            clock: Some(process::clock),
             executor: Some(pool::pool()),
         };
         let listener = Self {

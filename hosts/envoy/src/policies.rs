@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use portcullis_policy::{
-    CompileOptions, PolicyStore, Protocols, Reload, Reloader, RuleCompiler, Source, Status, Watch,
+    CompileOptions, DocumentCompiler, PolicyStore, Protocols, Reload, Reloader, RuleCompiler, Source, Status, Watch,
 };
 use portcullis_proxylib::Registry;
 
@@ -90,6 +90,10 @@ impl StatusFile {
 }
 
 impl Protocols for Known {
+    fn documents(&self) -> Vec<&dyn DocumentCompiler> {
+        self.0.documents()
+    }
+
     fn compiler(&self, l7proto: &str) -> Option<&dyn RuleCompiler> {
         self.0.compiler(l7proto)
     }

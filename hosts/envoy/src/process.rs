@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use portcullis_proxylib::{AccessLog, Budget, Entry, Sink, Target, Time};
 
@@ -11,10 +11,14 @@ use crate::{abi, envoy};
 
 /// The time on a clock that starts with the first question.
 pub(crate) fn now() -> Time {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let elapsed = START.get_or_init(Instant::now).elapsed();
     // From 1: 0 stands for no deadline.
-    Time(u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).saturating_add(1))
+    Time(u64::try_from(clock().as_millis()).unwrap_or(u64::MAX).saturating_add(1))
+}
+
+/// The time since the first question.
+pub(crate) fn clock() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 /// The budget of all listeners. The first one says how large it is; a later one that differs is told so.

@@ -1,8 +1,10 @@
 //! Counters and gauges. Their names are in the documentation of the crate.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use portcullis_proxylib::Tally;
+use portcullis_proxylib::{Observed, Status, Tally};
 
 use crate::envoy::{Config, ConfigMetrics, Filter};
 
@@ -25,6 +27,20 @@ pub(crate) struct Stats {
     break_glass: usize,
     log_lost: usize,
     held_bytes: usize,
+    /// By the labels of the documents there were when the listener was made. Envoy defines none later.
+    judged: HashMap<Arc<str>, Judged>,
+    /// What has no label of its own there.
+    judged_other: Option<Judged>,
+}
+
+/// The metrics of what is counted by a name.
+#[derive(Debug)]
+struct Judged {
+    forwarded: usize,
+    denied: usize,
+    audit: usize,
+    errors: usize,
+    microseconds: usize,
 }
 
 /// A counter of what happens without a connection at hand.
@@ -52,11 +68,24 @@ pub(crate) struct Levels {
 
 impl Stats {
     /// Defines the metrics of a listener. `None` if Envoy refuses to.
-    pub(crate) fn define(config: Config, protocol: &str) -> Option<Self> {
+    pub(crate) fn define(config: Config, protocol: &str, labels: &[Arc<str>]) -> Option<Self> {
         let counter = |name: &str| config.define_counter(&format!("{protocol}.{name}"));
         let gauge = |name: &str| config.define_gauge(&format!("{protocol}.{name}"));
         let deferred = |name: &str| counter(name).map(|id| Deferred { id, more: AtomicU64::new(0) });
+        let judged = |label: &str| {
+            let name = |what: &str| format!("{protocol}.judged.{label}.{what}");
+            Some(Judged {
+                forwarded: config.define_counter(&name("forwarded"))?,
+                denied: config.define_counter(&name("denied"))?,
+                audit: config.define_counter(&name("audit"))?,
+                errors: config.define_counter(&name("errors"))?,
+                microseconds: config.define_histogram(&name("microseconds"))?,
+            })
+        };
+        let by_label = labels.iter().take(MAX_LABELS).map(|label| Some((Arc::clone(label), judged(label)?)));
         Some(Self {
+            judged: by_label.collect::<Option<_>>()?,
+            judged_other: if labels.is_empty() { None } else { Some(judged(OTHER)?) },
             forwarded: counter("forwarded.requests")?,
             denied: counter("denied.requests")?,
             audit: counter("audit.requests")?,
@@ -96,6 +125,19 @@ impl Stats {
         for (counter, count) in counts {
             if count > 0 {
                 filter.count(counter, count);
+            }
+        }
+        for Observed { label, status, took } in &tally.observed {
+            let Some(judged) = self.judged.get(label).or(self.judged_other.as_ref()) else { continue };
+            let counter = match status {
+                Status::Forwarded | Status::Reply => judged.forwarded,
+                Status::Denied => judged.denied,
+                Status::Audited => judged.audit,
+                Status::Error => judged.errors,
+            };
+            filter.count(counter, 1);
+            if let Some(took) = took {
+                filter.record(judged.microseconds, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
             }
         }
     }
@@ -141,3 +183,8 @@ impl Stats {
         set(self.held_bytes, levels.held_bytes);
     }
 }
+
+/// Labels that have metrics of their own; five for each.
+const MAX_LABELS: usize = 1000;
+/// The name of what came later. Labels are names of Kubernetes, which have no `_`.
+const OTHER: &str = "_other";

@@ -110,6 +110,7 @@ impl Site {
             on_parse_error: OnParseError::Close,
             limits: Limits::default(),
             budget: Arc::clone(&module.budget),
+            clock: None,
             executor: None,
         };
         #[cfg(feature = "testing")]

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{CompileOptions, Compiled, Source, compile_policies, find_duplicates};
+use super::{CompileOptions, Compiled, Source, compile_objects, find_duplicates, kinds_of};
 use crate::decide::Snapshot;
 use crate::l7::Protocols;
 use crate::node::{Node, NodeError};
 use crate::problems::{PolicyErrors, Problems};
-use crate::spec::{self, Policy};
+use crate::spec::{self, Kinds, Objects, Policy};
 
 /// The last good files of each namespace; clusterwide policies are in the namespace without a name.
 #[derive(Debug, Default)]
@@ -38,16 +38,21 @@ impl Isolation {
         options: &CompileOptions<'_>,
     ) -> Result<Isolated, PolicyErrors> {
         let mut problems = Problems::default();
-        let policies = super::read_policies(sources, &mut problems);
-        let files = files_of(&policies);
-        let all = match compile_policies(policies, BTreeSet::new(), problems, protocols, options) {
+        let kinds = kinds_of(protocols);
+        let objects = super::read_objects(sources, Kinds::Of(&kinds), &mut problems);
+        let files = files_of(&objects.policies);
+        let all = match compile_objects(objects, BTreeSet::new(), problems, protocols, options) {
             Ok(compiled) => {
                 self.good = files.into_iter().map(|(namespace, files)| (namespace, copy(sources, &files))).collect();
                 return Ok(Isolated { compiled, held: BTreeSet::new(), errors: None });
             }
             Err(all) => all,
         };
-        let Some(Sorted { good, bad, errors }) = self.sort(sources, protocols, options) else { return Err(all) };
+        let Some(Sorted { good: Objects { policies: good, documents }, bad, errors }) =
+            self.sort(sources, protocols, options)
+        else {
+            return Err(all);
+        };
 
         let now = files_of(&good);
         let mut policies = good;
@@ -58,7 +63,9 @@ impl Isolation {
                 None => drop(never.insert(namespace.clone())),
             }
         }
-        let Ok(compiled) = compile_policies(policies, never, Problems::default(), protocols, options) else {
+        // What is wrong with documents is not of a namespace, and holds back everything.
+        let objects = Objects { policies, documents };
+        let Ok(compiled) = compile_objects(objects, never, Problems::default(), protocols, options) else {
             return Err(all);
         };
         self.good.retain(|namespace, _| bad.contains(namespace));
@@ -69,16 +76,20 @@ impl Isolation {
     /// Tells good policies from bad namespaces; nothing if that cannot be told.
     fn sort(&self, sources: &[Source], protocols: &dyn Protocols, options: &CompileOptions<'_>) -> Option<Sorted> {
         let (mut bad, mut errors) = (BTreeSet::new(), Problems::default());
-        let mut policies = Vec::new();
+        let mut good = Objects::default();
+        let kinds = kinds_of(protocols);
         for source in sources {
             let mut problems = Problems::default();
             let documents = problems.note(Node::load(&source.name, &source.text));
             let readable = documents.is_some();
             let documents = documents.unwrap_or_default();
-            let read: Vec<_> =
-                documents.iter().flat_map(|document| spec::read_policies(document, &mut problems)).collect();
+            let mut read = Objects::default();
+            for document in &documents {
+                spec::read_objects(document, Kinds::Of(&kinds), &mut problems, &mut read);
+            }
             if problems.is_empty() {
-                policies.extend(read);
+                good.policies.extend(read.policies);
+                good.documents.extend(read.documents);
                 continue;
             }
             let was = self.namespaces_of(&source.name);
@@ -91,20 +102,22 @@ impl Isolation {
             }
             errors.extend(problems);
         }
-        for (duplicate, error) in find_duplicates(&policies) {
+        let policies = &mut good.policies;
+        for (duplicate, error) in find_duplicates(policies) {
             bad.insert(namespace(duplicate).to_owned());
             errors.add(error);
         }
         // Selectors of endpoints are bound to their namespaces, so that no policy depends on one of another.
         let mut by_namespace: BTreeMap<&str, Vec<Policy>> = BTreeMap::new();
-        for policy in &policies {
+        for policy in policies.iter() {
             by_namespace.entry(namespace(policy)).or_default().push(policy.clone());
         }
         for (namespace, own) in by_namespace {
             if bad.contains(namespace) {
                 continue;
             }
-            if let Err(faults) = compile_policies(own, BTreeSet::new(), Problems::default(), protocols, options) {
+            let own = Objects { policies: own, ..Objects::default() };
+            if let Err(faults) = compile_objects(own, BTreeSet::new(), Problems::default(), protocols, options) {
                 bad.insert(namespace.to_owned());
                 faults.errors.into_iter().for_each(|fault: NodeError| errors.add(fault));
             }
@@ -113,7 +126,7 @@ impl Isolation {
             return None;
         }
         policies.retain(|policy| !bad.contains(namespace(policy)));
-        Some(Sorted { good: policies, bad, errors })
+        Some(Sorted { good, bad, errors })
     }
 
     fn namespaces_of(&self, file: &str) -> Vec<String> {
@@ -123,7 +136,7 @@ impl Isolation {
 }
 
 struct Sorted {
-    good: Vec<Policy>,
+    good: Objects,
     bad: BTreeSet<String>,
     errors: Problems,
 }
@@ -153,7 +166,7 @@ fn copy(sources: &[Source], files: &BTreeSet<Arc<str>>) -> Vec<Arc<Source>> {
 /// The policies of one namespace in files that were good. Other parts of a file may have been bad.
 fn reread(files: &[Arc<Source>], of: &str) -> Vec<Policy> {
     let texts: Vec<_> = files.iter().map(|source| Source::clone(source)).collect();
-    let mut policies = super::read_policies(&texts, &mut Problems::default());
+    let mut policies = super::read_objects(&texts, Kinds::Any, &mut Problems::default()).policies;
     policies.retain(|policy| namespace(policy) == of);
     policies
 }

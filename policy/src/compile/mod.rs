@@ -12,12 +12,14 @@ mod view;
 use std::collections::{BTreeSet, HashMap};
 
 use crate::decide::{Block, Content, DefaultVerdict, RuleInfo, Snapshot};
-use crate::l7::{CompileError, Dialect, Effect, ErasedRules, Located, Protocols, RuleCompiler, RuleId};
+use crate::l7::{
+    CompileError, Dialect, DocumentCompiler, Documents, Effect, ErasedRules, Located, Protocols, RuleCompiler, RuleId,
+};
 use crate::lint::Lint;
-use crate::node::{Node, NodeError, Place, shorten};
+use crate::node::{Node, NodeError, Place, Value, shorten};
 use crate::problems::{PolicyErrors, Problems, Warning};
 use crate::spec::selector::Selector;
-use crate::spec::{self, Item, L7, Peer, Policy, PortRule, Ports, Rule, Spec};
+use crate::spec::{self, Item, Kinds, L7, Objects, Peer, Policy, PortRule, Ports, Rule, Spec};
 use index::{DefaultDeny, Group, LabelIndex, SideIndex, Subject, Target};
 
 pub(crate) use isolate::{Isolated, Isolation};
@@ -53,47 +55,80 @@ impl Snapshot {
         options: &CompileOptions<'_>,
     ) -> Result<Compiled, PolicyErrors> {
         let mut problems = Problems::default();
-        let policies = read_policies(sources, &mut problems);
-        compile_policies(policies, BTreeSet::new(), problems, protocols, options)
+        let objects = read_objects(sources, Kinds::Of(&kinds_of(protocols)), &mut problems);
+        compile_objects(objects, BTreeSet::new(), problems, protocols, options)
     }
 }
 
-pub(crate) fn read_policies(sources: &[Source], problems: &mut Problems) -> Vec<Policy> {
-    let mut policies = Vec::new();
+/// The kinds of documents that protocols bring along.
+pub(crate) fn kinds_of(protocols: &dyn Protocols) -> Vec<(&str, &str)> {
+    protocols.documents().into_iter().flat_map(DocumentCompiler::kinds).copied().collect()
+}
+
+pub(crate) fn read_objects(sources: &[Source], kinds: Kinds<'_>, problems: &mut Problems) -> Objects {
+    let mut found = Objects::default();
     for source in sources {
         for document in problems.note(Node::load(&source.name, &source.text)).unwrap_or_default() {
-            policies.extend(spec::read_policies(&document, problems));
+            spec::read_objects(&document, kinds, problems, &mut found);
         }
     }
-    policies
+    found
 }
 
 /// Compiles policies after what was wrong with reading them. In the held namespaces nothing passes.
-fn compile_policies(
-    policies: Vec<Policy>,
+fn compile_objects(
+    objects: Objects,
     held: BTreeSet<String>,
     problems: Problems,
     protocols: &dyn Protocols,
     options: &CompileOptions<'_>,
 ) -> Result<Compiled, PolicyErrors> {
-    let (snapshot, warnings) = compile_and_lint(policies, held, problems, protocols, options)?;
+    let (snapshot, warnings) = compile_and_lint(objects, held, problems, protocols, options)?;
     Ok(Compiled { snapshot, warnings: warnings.into_iter().map(|(_, warning)| warning).collect() })
 }
 
 /// The same, with the names of what was warned of.
 pub(crate) fn compile_and_lint(
-    policies: Vec<Policy>,
+    Objects { policies, documents }: Objects,
     held: BTreeSet<String>,
     mut problems: Problems,
     protocols: &dyn Protocols,
     options: &CompileOptions<'_>,
 ) -> Result<(Snapshot, Vec<(Lint, Warning)>), PolicyErrors> {
+    let documents = compile_documents(documents, protocols, &mut problems);
     find_duplicates(&policies).into_iter().for_each(|(_, error)| problems.add(error));
     let mut compiler = Compiler { protocols, options, problems, rules: Vec::new(), subjects: Subjects::default() };
     for policy in policies {
         compiler.add(policy);
     }
-    compiler.finish(held)
+    compiler.finish(held, documents)
+}
+
+/// Hands each protocol the documents of its kinds.
+fn compile_documents(documents: Vec<Node>, protocols: &dyn Protocols, problems: &mut Problems) -> Vec<Documents> {
+    let mut by_kind: HashMap<(String, String), Vec<(usize, Node)>> = HashMap::new();
+    for (n, document) in documents.into_iter().enumerate() {
+        let text = |field| match document.entry(field).map(|node| &node.value) {
+            Some(Value::Text(text)) => text.clone(),
+            _ => String::new(),
+        };
+        by_kind.entry((text("apiVersion"), text("kind"))).or_default().push((n, document));
+    }
+    let mut compiled = Vec::new();
+    for compiler in protocols.documents() {
+        let kinds = compiler.kinds().iter().map(|(api, kind)| ((*api).to_owned(), (*kind).to_owned()));
+        let mut own: Vec<_> = kinds.filter_map(|kind| by_kind.remove(&kind)).flatten().collect();
+        own.sort_by_key(|(n, _)| *n);
+        let own: Vec<_> = own.into_iter().map(|(_, document)| document).collect();
+        match compiler.compile(&own) {
+            Ok(documents) => {
+                documents.warnings().iter().for_each(|warning| problems.warn(Lint::Document, warning.clone()));
+                compiled.push(documents);
+            }
+            Err(errors) => errors.into_iter().for_each(|error| problems.add(error)),
+        }
+    }
+    compiled
 }
 
 /// Policies that stand there a second time.
@@ -186,7 +221,11 @@ impl Compiler<'_> {
         }
     }
 
-    fn finish(mut self, held: BTreeSet<String>) -> Result<(Snapshot, Vec<(Lint, Warning)>), PolicyErrors> {
+    fn finish(
+        mut self,
+        held: BTreeSet<String>,
+        documents: Vec<Documents>,
+    ) -> Result<(Snapshot, Vec<(Lint, Warning)>), PolicyErrors> {
         let mut blocks = Vec::new();
         let mut subjects = Vec::new();
         for (selector, drafts) in std::mem::take(&mut self.subjects.list) {
@@ -197,7 +236,7 @@ impl Compiler<'_> {
         self.problems.finish()?;
         let subjects = LabelIndex::new(subjects);
         let (rules, default) = (self.rules, self.options.default);
-        let content = Content { rules, blocks, subjects, default, held, ..Content::default() };
+        let content = Content { rules, blocks, subjects, default, documents, held, ..Content::default() };
         Ok((Snapshot::new(content), warnings))
     }
 

@@ -1,5 +1,6 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod documents;
 mod strict;
 
 use crate::testing::{Ask, address, compile, peer, refusals, try_compile};

@@ -14,11 +14,11 @@ mod regexes;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::compile::{CompileOptions, Source, compile_and_lint, read_policies};
+use crate::compile::{CompileOptions, Source, compile_and_lint, kinds_of, read_objects};
 use crate::l7::{Dialect, Protocols};
 use crate::node::{Node, NodeError, Place, Value};
 use crate::problems::{PolicyErrors, Problems};
-use crate::spec::{Peer, Policy, PortRule, Rule, Side, Spec};
+use crate::spec::{Kinds, Peer, Policy, PortRule, Rule, Side, Spec};
 
 pub use names::{ALL, Lint};
 pub use outline::{Demand, Outline, Wants};
@@ -96,8 +96,9 @@ pub fn check(
     host: Option<&Host>,
 ) -> Result<Vec<Finding>, PolicyErrors> {
     let mut problems = Problems::keeping_all_warnings();
-    let policies = read_policies(sources, &mut problems);
-    let (_, warnings) = compile_and_lint(policies.clone(), BTreeSet::new(), problems, protocols, options)?;
+    let objects = read_objects(sources, Kinds::Of(&kinds_of(protocols)), &mut problems);
+    let policies = objects.policies.clone();
+    let (_, warnings) = compile_and_lint(objects, BTreeSet::new(), problems, protocols, options)?;
     let mut found: Vec<_> = warnings.into_iter().map(|(lint, error)| Finding::from_warning(lint, error)).collect();
     for policy in &policies {
         let mut linter = Linter { protocols, host, dialect: policy.dialect, found: &mut found };

@@ -42,6 +42,8 @@ pub enum Lint {
     ShadowedRule,
     /// A rule that needs what the host is not told.
     HostCannot,
+    /// Something doubtful in a document of a protocol, such as a hook.
+    Document,
 }
 
 /// All of them, in the order of the documentation.
@@ -64,6 +66,7 @@ pub const ALL: &[Lint] = &[
     Lint::DuplicateRule,
     Lint::ShadowedRule,
     Lint::HostCannot,
+    Lint::Document,
 ];
 
 impl Lint {
@@ -88,6 +91,7 @@ impl Lint {
             Self::DuplicateRule => "duplicate-rule",
             Self::ShadowedRule => "shadowed-rule",
             Self::HostCannot => "host-cannot",
+            Self::Document => "document",
         }
     }
 
@@ -129,6 +133,7 @@ impl Lint {
             Self::HostCannot => {
                 "Where policy needs what the host is not told, the rule does not match: what it was to admit is denied."
             }
+            Self::Document => "It works, and is probably not what was meant.",
         }
     }
 }

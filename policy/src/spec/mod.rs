@@ -16,7 +16,23 @@ use crate::l7::{Dialect, Effect};
 use crate::node::{Node, Place};
 use selector::Selector;
 
-pub(crate) use read::{STRICT_GROUP, STRICT_KIND, STRICT_VERSION, namespaces_of, read_policies};
+pub(crate) use read::{STRICT_GROUP, STRICT_KIND, STRICT_VERSION, namespaces_of, read_objects};
+
+/// What stands in some files.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Objects {
+    pub(crate) policies: Vec<Policy>,
+    /// What protocols bring along, not looked into yet.
+    pub(crate) documents: Vec<Node>,
+}
+
+/// The kinds that protocols bring along, as `apiVersion` and `kind`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kinds<'a> {
+    Of(&'a [(&'a str, &'a str)]),
+    /// For those who look at policies alone, after all was found to be good.
+    Any,
+}
 
 /// One object.
 #[derive(Clone, Debug)]

@@ -5,16 +5,14 @@ use serde::Deserialize;
 use super::at::At;
 use super::rules::Reader;
 use super::selector::default_namespace;
-use super::{Policy, fields};
+use super::{Kinds, Objects, Policy, fields};
 use crate::l7::Dialect;
 use crate::node::{Node, Value, shorten};
 use crate::problems::Problems;
 
 /// Reads all objects of one document.
-pub(crate) fn read_policies(document: &Node, problems: &mut Problems) -> Vec<Policy> {
-    let mut policies = Vec::new();
-    read_object(&At { node: document, path: String::new(), dialect: Dialect::Cilium }, problems, &mut policies);
-    policies
+pub(crate) fn read_objects(document: &Node, kinds: Kinds<'_>, problems: &mut Problems, found: &mut Objects) {
+    read_object(&At { node: document, path: String::new(), dialect: Dialect::Cilium }, kinds, problems, found);
 }
 
 /// The namespaces that the objects of a document name, or nothing if one of them is clusterwide or cannot be told. What
@@ -50,7 +48,7 @@ pub(crate) const STRICT_KIND: &str = "L7Policy";
 pub(crate) const STRICT_GROUP: &str = "portcullis.dev";
 pub(crate) const STRICT_VERSION: &str = "v1";
 
-fn read_object(at: &At<'_>, problems: &mut Problems, policies: &mut Vec<Policy>) {
+fn read_object(at: &At<'_>, kinds: Kinds<'_>, problems: &mut Problems, found: &mut Objects) {
     if !matches!(at.node.value, Value::Map(_)) {
         return problems
             .add(at.error(format!("wanted an object with `apiVersion` and `kind`, found {}", at.node.describe())));
@@ -69,25 +67,39 @@ fn read_object(at: &At<'_>, problems: &mut Problems, policies: &mut Vec<Policy>)
                     // A list in a list is nothing that Kubernetes makes, and would recurse.
                     match item.node.entry("items") {
                         Some(_) => problems.add(item.error("a list within a list; write its items out")),
-                        None => read_object(&item, problems, policies),
+                        None => read_object(&item, kinds, problems, found),
                     }
                 }
             }
         }
-        (Some("cilium.io/v2"), Some(CNP)) => policies.extend(read_policy(at, CNP, problems)),
-        (Some("cilium.io/v2"), Some(CCNP)) => policies.extend(read_policy(at, CCNP, problems)),
+        (Some("cilium.io/v2"), Some(CNP)) => found.policies.extend(read_policy(at, CNP, problems)),
+        (Some("cilium.io/v2"), Some(CCNP)) => found.policies.extend(read_policy(at, CCNP, problems)),
         (Some(api), Some(STRICT_KIND)) if api.split_once('/') == Some((STRICT_GROUP, STRICT_VERSION)) => {
             let strict = At { node: at.node, path: at.path.clone(), dialect: Dialect::Strict };
-            policies.extend(read_policy(&strict, STRICT_KIND, problems));
+            found.policies.extend(read_policy(&strict, STRICT_KIND, problems));
         }
+        (Some(api), Some(kind)) if kinds.contain(api, kind) => found.documents.push(at.node.clone()),
         (api, kind) => {
+            let more = match kinds {
+                Kinds::Of(kinds) => kinds.iter().map(|(api, kind)| format!("`{api}` with `{kind}`, ")).collect(),
+                Kinds::Any => String::new(),
+            };
             let shown = |text: Option<&str>| shorten(text.unwrap_or_default());
             problems.add(at.error(format!(
                 "apiVersion `{}`, kind `{}` is not a policy; wanted `cilium.io/v2` with `{CNP}` or `{CCNP}`, \
-                 `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, or a `List` of them; keep other objects in other files",
+                 `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, {more}or a `List` of them; keep other objects in other files",
                 shown(api),
                 shown(kind)
             )));
+        }
+    }
+}
+
+impl Kinds<'_> {
+    fn contain(self, api_version: &str, kind: &str) -> bool {
+        match self {
+            Self::Of(kinds) => kinds.contains(&(api_version, kind)),
+            Self::Any => true,
         }
     }
 }

@@ -153,6 +153,7 @@ fn instance(limits: Limits, executor: Option<Arc<dyn Executor>>) -> Arc<Instance
         on_parse_error: OnParseError::Close,
         limits,
         budget: Budget::new(limits.held_bytes),
+        clock: None,
         executor,
     })
 }

@@ -64,6 +64,7 @@ impl CoreHost {
             on_parse_error: scenario.on_parse_error,
             limits: scenario.limits,
             budget: Budget::new(scenario.limits.held_bytes),
+            clock: None,
             executor: None,
         })
     }

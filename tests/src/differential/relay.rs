@@ -104,6 +104,7 @@ fn listen(rules: &str, recorder: &Arc<Recorder>) -> Result<Instance, String> {
         limits,
         budget: Budget::new(limits.held_bytes),
         on_parse_error: OnParseError::Close,
+        clock: None,
         executor: None,
     })
 }

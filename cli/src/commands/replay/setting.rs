@@ -107,6 +107,7 @@ impl Setting {
             on_parse_error: OnParseError::Close,
             limits,
             budget: Budget::new(limits.held_bytes),
+            clock: None,
             executor: None,
         }))
     }

@@ -164,6 +164,15 @@ callbacks! {
         define(metrics(config), name, id)
     }
 
+    fn envoy_dynamic_module_callback_network_filter_config_define_histogram(config: *mut c_void, name: Buf, id: *mut usize) -> u32 {
+        define(metrics(config), name, id)
+    }
+
+    /// Shows the sum.
+    fn envoy_dynamic_module_callback_network_filter_record_histogram_value(filter: *mut c_void, id: usize, value: u64) -> u32 {
+        core(filter).metrics.change(id, |sum| sum + value)
+    }
+
     fn envoy_dynamic_module_callback_network_filter_increment_counter(filter: *mut c_void, id: usize, by: u64) -> u32 {
         core(filter).metrics.change(id, |value| value + by)
     }
