@@ -193,6 +193,7 @@ fn a_script_forgets_the_text_before_and_keeps_its_memory() {
     let mut script = Script::default();
     script.read(b"BEGIN BATCH INSERT INTO a (b) VALUES (1); APPLY BATCH").unwrap();
     assert!(script.is_batch() && script.needs_keyspace());
+    assert!(script.footprint() > 0);
     let copy = script.clone();
     let names = script.names.as_ptr();
     script.read(b"SELECT a FROM k.t").unwrap();

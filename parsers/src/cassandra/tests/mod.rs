@@ -104,6 +104,25 @@ fn another_listener_knows_nothing_of_it() {
     assert!(pass(&mut other, Direction::Orig, &wire.execute(1, b"0123456789abcdef")).0.is_empty());
 }
 
+/// Cassandra takes only modifications in a batch, and a batch is none; nor is one prepared that holds another.
+#[test]
+fn a_batch_holds_no_batch() {
+    let wire = Wire(4);
+    for (texts, passes) in [
+        (vec!["INSERT INTO ks.t (a) VALUES (1)", "INSERT INTO ks.t (a) VALUES (2)"], true),
+        (vec!["INSERT INTO ks.t (a) VALUES (1)", "BEGIN BATCH INSERT INTO ks.t (a) VALUES (2) APPLY BATCH"], false),
+        (vec!["BEGIN UNLOGGED BATCH APPLY BATCH"], false),
+    ] {
+        let [mut one, _] = pair();
+        pass(&mut one, Direction::Orig, &wire.startup());
+        pass(&mut one, Direction::Reply, &wire.ready(0));
+        let batch = wire.batch(1, &texts);
+        let (passed, answer) = pass(&mut one, Direction::Orig, &batch);
+        assert_eq!(passed == batch, passes, "{texts:?}");
+        assert_eq!(passed.is_empty() && answer.get(4) == Some(&0), !passes, "{texts:?}");
+    }
+}
+
 /// A host that calls for requests only when more of them come: who would have to wait is refused.
 #[test]
 fn where_nothing_can_wait_what_would_have_to_is_refused() {

@@ -259,3 +259,25 @@ impl Describe for Opcode {
 /// Bytes injected at a time, but for the last answer: with it they are what the smallest inject buffer of a host holds, the
 /// 1024 bytes of Cilium's.
 const MAX_INJECTED: u64 = 1024 - 2 * 41;
+
+#[cfg(test)]
+mod tests {
+    use super::may_hold_commands;
+
+    #[test]
+    fn a_text_server_finds_commands_behind_line_feeds_and_spaces() {
+        for (frame, holds) in [
+            (&b"\x80\x01\0\x03key"[..], false),
+            (b"\x80\nget x", true),
+            (b"\x80\r\n   \tget", false),
+            (b"\x80\n   delete x", true),
+            (b"\x80\n\n \n flush_all", true),
+            (b"\x80\n", false),
+            (b"\x80\n   ", false),
+            (b"\x80\n1get", false),
+            (b"get x", false),
+        ] {
+            assert_eq!(may_hold_commands(frame), holds, "{}", frame.escape_ascii());
+        }
+    }
+}
