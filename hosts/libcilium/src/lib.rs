@@ -35,7 +35,7 @@ pub mod testing;
 compile_error!("a panic must unwind: one that aborts takes Envoy with it; build with `panic = \"unwind\"`");
 
 pub use abi::{FilterOp, FilterOpError, FilterOpType, FilterResult, GoSlice, GoString, KeyValue, MAX_OPS};
-pub use portcullis_proxylib::Registry;
+pub use portcullis_proxylib::{Registry, protocols};
 
 use portcullis_proxylib::Capabilities;
 

@@ -10,7 +10,9 @@ fn every_scenario_holds_at_every_cut() {
     let random = (0..2).flat_map(|seed| [Cut::Random(seed), Cut::Pieces(seed)]);
     let cuts: Vec<_> = [Cut::Whole, Cut::Bytewise].into_iter().chain(random).collect();
     let mut failures = Vec::new();
-    for (file, scenario) in portcullis_tests::scenarios() {
+    // What comes beside policies, such as admission hooks, Cilium's agent cannot send.
+    let sendable = |(_, scenario): &(String, Scenario)| scenario.protocol != "admission";
+    for (file, scenario) in portcullis_tests::scenarios().into_iter().filter(sendable) {
         let scenario = without_question(scenario);
         for &cut in &cuts {
             let played = CiliumHost.play(&scenario, cut).and_then(|observed| check(&scenario, &observed));
