@@ -29,7 +29,7 @@ pub(crate) struct ListenerConfig {
     pub(crate) identities: Option<PathBuf>,
     /// Who the client is, its certificate says. Only of a certificate that Envoy was told to verify.
     #[serde(default)]
-    pub(crate) tls_identity: bool,
+    pub(crate) tls_identity: TlsIdentity,
     /// The file that turns all denials by policy into audits for a time.
     pub(crate) break_glass: Option<PathBuf>,
     /// Where it is written how it stands with the policies.
@@ -83,6 +83,40 @@ pub(crate) enum Endpoint {
     Lookup,
     /// Always this one: for a sidecar.
     Labels(Labels),
+}
+
+/// Whether a certificate says who the client is: `true`, `false`, or `optional`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "BoolOrText")]
+pub(crate) enum TlsIdentity {
+    #[default]
+    Off,
+    /// Whoever shows none is nobody by name.
+    Optional,
+    /// Whoever shows none is turned away.
+    Required,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "wanted `true`, `false` or \"optional\"")]
+enum BoolOrText {
+    Bool(bool),
+    Text(String),
+}
+
+impl TryFrom<BoolOrText> for TlsIdentity {
+    type Error = String;
+
+    fn try_from(value: BoolOrText) -> Result<Self, String> {
+        match value {
+            BoolOrText::Bool(false) => Ok(Self::Off),
+            BoolOrText::Bool(true) => Ok(Self::Required),
+            BoolOrText::Text(text) if text == "optional" => Ok(Self::Optional),
+            BoolOrText::Text(text) => {
+                Err(format!("unknown value `{}`; wanted `true`, `false` or \"optional\"", text.escape_debug()))
+            }
+        }
+    }
 }
 
 /// Which way the connections of a listener go, seen from the endpoint.
@@ -139,7 +173,7 @@ impl ListenerConfig {
         if matches!(config.endpoint, Endpoint::Lookup) && config.identities.is_none() {
             return fault("endpoint", "`lookup` needs an `identities` file to look in");
         }
-        if config.tls_identity && matches!(config.direction, Direction::Egress) {
+        if config.tls_identity != TlsIdentity::Off && matches!(config.direction, Direction::Egress) {
             return fault("tlsIdentity", "the certificate is the client's, who is not the remote side of `egress`");
         }
         Ok(config)

@@ -20,7 +20,7 @@
 //! | `direction` | needed | `ingress` or `egress`, seen from the endpoint |
 //! | `port` | | the destination port as policies name it; else the one where the connection meant to go |
 //! | `identities` | | a file with the labels of addresses and networks |
-//! | `tlsIdentity` | `false` | who the client is, its certificate says; see below |
+//! | `tlsIdentity` | `false` | `true` or `"optional"`: who the client is, its certificate says; see below |
 //! | `breakGlass` | off | a file that turns all denials by policy into audits for a time |
 //! | `statusFile` | off | a file to write how it stands with the policies: [`Status`](portcullis_policy::Status); one for each listener |
 //! | `default` | `deny` | `allow` or `deny`: what becomes of endpoints that no policy selects |
@@ -39,6 +39,11 @@
 //! `require_client_certificate: true` and a `validation_context` with a `trusted_ca`; hence no certificate counts unless the
 //! listener says `tlsIdentity`. A connection that shows none, or one that names nobody, is closed before any byte passes:
 //! it could evade what is denied by name. The client must be the first to speak, as the handshake is over only then.
+//!
+//! With `"optional"` such a connection stays, of a client without a name: for protocols that know callers by other means too
+//! (`admission`, by a token), and policies that admit by name and deny nobody by it. The `DownstreamTlsContext` then has
+//! `require_client_certificate: false`; what needs to be there is the `trusted_ca`, so that a certificate that is shown is a
+//! good one.
 //!
 //! # Metrics
 //!

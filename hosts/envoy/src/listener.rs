@@ -12,7 +12,7 @@ use portcullis_policy::{
 };
 use portcullis_proxylib::{Connection, Entry, Instance, Log, Meta, Registry, Sink, Target};
 
-use crate::config::{Endpoint, ListenerConfig, Start};
+use crate::config::{Endpoint, ListenerConfig, Start, TlsIdentity};
 use crate::envoy::{Config, Filter};
 use crate::policies::Policies;
 use crate::process::{self, SharedLog};
@@ -31,8 +31,8 @@ pub(crate) struct Listener {
     /// The labels of the endpoint, where they are the same for all connections.
     endpoint: Option<Labels>,
     default: DefaultVerdict,
-    /// Clients must show a certificate.
-    tls_identity: bool,
+    /// Whether clients may or must show a certificate.
+    tls_identity: TlsIdentity,
     identities: ArcSwap<Identities>,
     /// How it stood with the policies when their files were last looked at.
     status: ArcSwap<Status>,
@@ -138,7 +138,7 @@ impl Listener {
     pub(crate) fn connect(&self, filter: Filter) -> Result<Connection, &'static str> {
         let meta = self.describe(filter);
         // Without a certificate a client would slip past all that is denied to it by name.
-        if self.tls_identity && meta.remote.certificate().is_none() {
+        if self.tls_identity == TlsIdentity::Required && meta.remote.certificate().is_none() {
             self.stats.count_error(filter);
             if let Some(log) = &self.log {
                 log.record(&Entry {
@@ -167,7 +167,7 @@ impl Listener {
             Some(address) => identities.identify(address.ip()),
             None => Identity::unknown(None),
         };
-        let certificate = if self.tls_identity { filter.certificate() } else { None };
+        let certificate = if self.tls_identity == TlsIdentity::Off { None } else { filter.certificate() };
         Meta {
             id: filter.connection_id(),
             traffic: self.traffic,

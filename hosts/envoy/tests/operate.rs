@@ -101,6 +101,24 @@ fn a_certificate_counts_for_nothing_unless_the_listener_says_so() {
 }
 
 #[test]
+fn where_a_certificate_is_optional_who_shows_none_is_nobody_by_name() {
+    let open = |peer: serde_json::Value| {
+        let policy = json!({"inline": policy_for(&peer)});
+        Listener::open(&config(json!({"policy": policy, "tlsIdentity": "optional"}))).unwrap()
+    };
+    let named = open(json!({"spiffe": "spiffe://alliance/a"}));
+    let connection = named.connect();
+    assert!(passes(connection.show(client(&["spiffe://alliance/a"], &[], "")), b"ask\n"));
+    connection.finish();
+    let connection = named.connect();
+    assert!(!passes(&connection, b"ask\n"));
+    assert_eq!(connection.closed_with(), None);
+    connection.finish();
+    assert!(Listener::open(&config(json!({"tlsIdentity": "perhaps"}))).is_err());
+    assert!(!log_lines("tlsIdentity: unknown value `perhaps`; wanted `true`, `false` or \"optional\"").is_empty());
+}
+
+#[test]
 fn for_egress_the_certificate_is_the_wrong_sides() {
     assert!(Listener::open(&config(json!({"tlsIdentity": true, "direction": "egress"}))).is_err());
     assert!(!log_lines("tlsIdentity: the certificate is the client's").is_empty());
