@@ -168,7 +168,6 @@ callbacks! {
         define(metrics(config), name, id)
     }
 
-    /// Shows the sum.
     fn envoy_dynamic_module_callback_network_filter_record_histogram_value(filter: *mut c_void, id: usize, value: u64) -> u32 {
         core(filter).metrics.change(id, |sum| sum + value)
     }
