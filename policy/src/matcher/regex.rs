@@ -86,7 +86,8 @@ fn one_line(message: &str) -> String {
 /// Compiles expressions that are searched for together.
 pub(super) fn build(hirs: &[Hir], max_bytes: usize) -> Result<meta::Regex, String> {
     let config = meta::Config::new()
-        .which_captures(WhichCaptures::None)
+        // Without any, `search_half` finds nothing, whatever matches.
+        .which_captures(WhichCaptures::Implicit)
         .nfa_size_limit(Some(max_bytes))
         .hybrid_cache_capacity(SEARCH_CACHE_BYTES);
     meta::Builder::new().configure(config).build_many_from_hir(hirs).map_err(|error| match error.size_limit() {

@@ -122,6 +122,28 @@ fn strict_regexes_match_the_whole() {
     assert_eq!(error, "the regex `(a` is refused: unclosed group");
 }
 
+/// Small automata are made whole, large ones as they are used: both must find what each regex finds alone.
+#[test]
+fn many_regexes_match_as_each_alone_does() {
+    let names = |n: u32| (0..40_usize).map(move |m| format!("name-{n}-{m}-{}", "x".repeat(m)));
+    for start in ["^openshift-", "^", "openshift-", ""] {
+        let pattern = |n| format!("{start}({})$", names(n).collect::<Vec<_>>().join("|"));
+        for count in [1, 2, 8, 32, 128] {
+            let mut builder = KeyMatcherBuilder::new(Dialect::Cilium);
+            for n in 0..count {
+                builder.add(KeyPattern::Regex(&pattern(n)), 1, RuleId::nth(n), Effect::Deny).unwrap();
+            }
+            let matcher = builder.build().unwrap();
+            let begin = if start.contains("openshift") { "openshift-" } else { "" };
+            for (n, name) in (0..count).flat_map(|n| names(n).map(move |name| (n, name))).step_by(7) {
+                let key = format!("{begin}{name}");
+                assert_eq!(matcher.decide(1, key.as_bytes()), L7Decision::Deny(RuleId::nth(n)), "{count}: {key}");
+                assert_eq!(matcher.decide(1, format!("{key}y").as_bytes()), L7Decision::NoMatch, "{count}: {key}y");
+            }
+        }
+    }
+}
+
 #[test]
 fn large_regexes_are_refused_in_time() {
     for pattern in [
