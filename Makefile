@@ -16,6 +16,11 @@ module: ## Builds target/release/libportcullis.so, what Envoy loads
 demo: module ## Plays the fleet policy of the Cilium 1.3 announcement on a real Envoy and a real memcached
 	$(PYTHON) demo/run.py
 
+.PHONY: demo-admission
+demo-admission: module ## Plays admission hooks on a real Envoy that is the webhook
+	$(CARGO) build -p portcullis-cli
+	$(PYTHON) demo/admission.py
+
 .PHONY: test
 test: test-unit test-envoy ## Runs all tests but the slow ones
 
@@ -50,6 +55,24 @@ test-libcilium: libcilium ## The C ABI, as a driver in C sees it: plain, under v
 test-libcilium-sanitizers: test-libcilium ## The same, the library itself built with sanitizers; needs a nightly toolchain
 	$(PYTHON) tests/libcilium/run.py --sanitizers
 
+.PHONY: wasm
+wasm: ## Builds target/wasm/portcullis.wasm, what proxy-wasm hosts load
+	cargo=$$($(PYTHON) tools/fetch-wasm-toolchain) && $(WASM_BUILD) -p portcullis-wasm-module
+	cp target/wasm/wasm32-unknown-unknown/wasm/portcullis_module.wasm target/wasm/portcullis.wasm
+
+# A directory of its own: another compiler than the rest has, most likely.
+WASM_BUILD = CARGO_TARGET_DIR=target/wasm $$cargo build --profile wasm --target wasm32-unknown-unknown
+
+.PHONY: test-wasm
+test-wasm: ## The proxy-wasm module in a real Envoy, with memcached, Cassandra and real clients
+	@if $(PYTHON) tools/fetch-wasm-toolchain > /dev/null; then $(MAKE) test-wasm-here; \
+	else echo "SKIPPED test-wasm: no toolchain, see above"; test -z "$$PORTCULLIS_NO_SKIP"; fi
+
+.PHONY: test-wasm-here
+test-wasm-here: wasm
+	cargo=$$($(PYTHON) tools/fetch-wasm-toolchain) && $(WASM_BUILD) -p portcullis-test-wasm
+	$(PYTHON) tests/wasm/run.py --envoy $(ENVOY)
+
 .PHONY: test-memcached
 test-memcached: module ## memccapable, real clients, and memcached's own tests, through a real Envoy and without it
 	$(PYTHON) tests/conformance/run.py --envoy $(ENVOY)
@@ -57,6 +80,16 @@ test-memcached: module ## memccapable, real clients, and memcached's own tests, 
 .PHONY: test-cassandra
 test-cassandra: module ## A real Cassandra behind a real Envoy: drivers for Python, Node and Rust, cqlsh, and a bypass hunt
 	$(PYTHON) tests/cassandra/run.py --envoy $(ENVOY)
+
+.PHONY: test-kubernetes
+test-kubernetes: module ## A real kube-apiserver with a real Envoy as its webhook, driven with kubectl
+	$(CARGO) build -p portcullis-cli
+	$(PYTHON) tests/kubernetes/run.py --envoy $(ENVOY)
+
+.PHONY: test-cli
+test-cli: ## The program on large captures, in a terminal, under signals; its report in a Chromium, if there is one
+	$(CARGO) build -p portcullis-cli
+	$(PYTHON) cli/tests/run.py $(CLI_TESTS)
 
 .PHONY: test-mutants
 test-mutants: ## Puts known ways past such filters back, one at a time: the differential test must find each
@@ -77,6 +110,7 @@ bench: module ## The core per request (criterion), and Envoy's CPU per request a
 	$(CARGO) bench -p portcullis-tests
 	$(CARGO) bench -p portcullis-policy
 	$(PYTHON) tests/bench/envoy.py
+	$(PYTHON) tests/bench/admission.py
 	$(MAKE) bench-libcilium
 
 .PHONY: bench-libcilium

@@ -103,6 +103,72 @@ fn files_of_r2d2_are_learned_as_regexes_of_just_them() {
     assert!(policy.contains(r#""/a\\.b""#) && policy.contains("\"/log/.*\""), "{policy}");
 }
 
+/// A connection to Cassandra: its greeting, and statements with the answer that they have no result.
+fn cassandra(statements: &[&str]) -> Talk {
+    let envelope = |head: [u8; 5], body: &[u8]| {
+        [&head[..], &u32::try_from(body.len()).expect("short").to_be_bytes(), body].concat()
+    };
+    let mut talk = Talk::new("10.0.0.11:40392", "10.0.0.1:9042")
+        .open()
+        .ask(envelope([4, 0, 0, 0, 1], b"\x00\x01\x00\x0bCQL_VERSION\x00\x053.0.0"))
+        .reply(envelope([0x84, 0, 0, 0, 2], b""));
+    for statement in statements {
+        let length = u32::try_from(statement.len()).expect("short").to_be_bytes();
+        let body = [&length[..], statement.as_bytes(), &[0, 1, 0]].concat();
+        talk = talk.ask(envelope([4, 0, 0, 1, 7], &body)).reply(envelope([0x84, 0, 0, 1, 8], &[0, 0, 0, 1]));
+    }
+    talk.close()
+}
+
+#[test]
+fn roles_and_what_else_statements_of_cassandra_name_are_learned() {
+    let folder = folder();
+    let talk = cassandra(&[
+        "GRANT SELECT ON shop.orders TO clerk",
+        "GRANT SELECT ON shop.orders TO \"Auditor\"",
+        "GRANT SELECT ON KEYSPACE shop TO clerk",
+        "GRANT MODIFY ON ALL KEYSPACES TO clerk",
+        "CREATE ROLE clerk",
+        "GRANT staff TO clerk",
+        "LIST ROLES",
+        "CREATE INDEX by_day ON shop.orders (day)",
+        "DROP INDEX shop.by_day",
+        "CREATE TYPE shop.address (street text)",
+        "SELECT shop.total(a) FROM shop.orders",
+        "DROP KEYSPACE old",
+    ]);
+    let (policy, sum) = learn_and_replay(folder.path(), "cassandra", "9042", &pcap(&talk.packets), &[]);
+    assert_eq!((&sum["allowed"], &sum["denied"]), (&json!(12), &json!(0)), "{policy}");
+    for wanted in [
+        "- actions: \"grant-permission\"\n          keyspace: \"shop\"\n          roles:\n          - \"Auditor\"\n          - \"clerk\"\n          table:\n          - \"orders\"",
+        "- actions: \"create-role\"\n          roles:\n          - \"clerk\"",
+        "- actions: \"grant-role\"\n          roles:\n          - \"clerk\"\n          - \"staff\"",
+        "- actions: \"drop-index\"\n          keyspace: \"shop\"\n          table:\n          - \"by_day\"",
+        "- actions: \"create-type\"\n          keyspace: \"shop\"\n          table:\n          - \"address\"",
+        "- actions: \"drop-keyspace\"\n          keyspace: \"old\"",
+        "- actions: \"list-roles\"\n",
+    ] {
+        assert!(policy.contains(wanted), "{wanted}\n{policy}");
+    }
+    let (policy, sum) =
+        learn_and_replay(folder.path(), "cassandra", "9042", &pcap(&talk.packets), &["--prefix-at", "1"]);
+    assert_eq!((&sum["allowed"], &sum["denied"]), (&json!(12), &json!(0)), "{policy}");
+    let fields = [
+        r#"{"query_action":"grant-permission","query_table":"shop.orders","query_role":"clerk","message":"query"}"#,
+        r#"{"query_action":"select","query_table":["shop.orders","shop.total","and 5 more"],"message":"query"}"#,
+    ];
+    let line = |fields: &&str| {
+        format!(
+            r#"{{"v":1,"time":"2026-11-22T02:41:59.243Z","type":"request","verdict":"forwarded","protocol":"cassandra","direction":"ingress","connection":1,"source":"10.0.0.11:40392","port":9042,"remote":{{"knownBy":"address","labels":{{"app":"web"}}}},"generation":1,"fields":{fields}}}"#
+        )
+    };
+    std::fs::write(folder.path().join("log"), fields.iter().map(line).collect::<Vec<_>>().join("\n")).expect("a file");
+    let ran = run(folder.path(), &["learn", "--endpoint", "app=db", "log"]);
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("roles:\n          - \"clerk\"") && !ran.out.contains("and 5"), "{}", ran.out);
+    assert!(ran.err.contains("does not show all"), "{}", ran.err);
+}
+
 #[test]
 fn namespaces_are_named_where_policies_would_mean_another() {
     let folder = folder();

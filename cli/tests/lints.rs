@@ -6,6 +6,7 @@ mod common;
 use std::path::Path;
 
 use common::portcullis;
+use portcullis_parsers::REGISTRY;
 use portcullis_policy::{Dialect, Node, lint};
 use serde::Deserialize;
 
@@ -37,8 +38,12 @@ fn suite() -> Vec<Case> {
     documents[0].read::<Suite>(Dialect::Strict).expect("a suite").cases
 }
 
-/// The rules as a policy of a kind.
+/// The rules as a policy of a kind; or what follows the first fields of a hook.
 fn policy(kind: &str, rules: &str) -> String {
+    if kind == "hook" {
+        let head = "apiVersion: portcullis.dev/v1\nkind: AdmissionHook\nmetadata: {name: h}\nspec:\n  uri: /h\n  doc: It is one.\n";
+        return rules.lines().fold(head.to_owned(), |text, line| format!("{text}  {line}\n"));
+    }
     let head = match kind {
         "cilium" => "apiVersion: cilium.io/v2\nkind: CiliumNetworkPolicy",
         "strict" => "apiVersion: portcullis.dev/v1\nkind: L7Policy",
@@ -131,4 +136,45 @@ fn many_rules_are_few_comparisons() {
     let found = findings(dir.path(), &[], &policy("cilium", &rules));
     let count = |name: &str| found.iter().filter(|(lint, _)| lint == name).count();
     assert_eq!((count("shadowed-rule"), count("duplicate-rule"), count("unanchored-regex")), (1, 1, 10_000));
+}
+
+/// What Cilium's agent hands over are its own objects.
+#[test]
+fn a_host_that_is_not_given_a_kind_of_object_is_told_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let rule =
+        "- fromEndpoints: [{}]\n  toPorts: [{ports: [{port: \"1\"}], rules: {l7proto: r2d2, l7: [{cmd: READ}]}}]\n";
+    for (host, kind, found) in [
+        ("libcilium", "strict", true),
+        ("libcilium", "cilium", false),
+        ("envoy", "strict", false),
+        ("wasm", "strict", false),
+    ] {
+        std::fs::write(dir.path().join("p.yaml"), policy(kind, rule)).expect("written");
+        let ran = portcullis(dir.path(), &["check", "--host", host, "p.yaml"]);
+        assert_eq!(ran.stdout.contains("never reach `libcilium`"), found, "{host} {kind}: {}", ran.stdout);
+        assert_eq!(ran.stdout.contains("[host-cannot]"), found || host == "wasm", "{host} {kind}: {}", ran.stdout);
+    }
+}
+
+/// Where no request can stand in for a denied one, a proxy-wasm host has no answer.
+#[test]
+fn a_host_that_cannot_answer_the_denials_of_a_protocol_is_told_of() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for protocol in REGISTRY.iter() {
+        let (name, item) = match protocol.name() {
+            "r2d2" => ("r2d2", "{cmd: READ}"),
+            "memcache" => ("memcache", "{command: get}"),
+            "cassandra" => ("cassandra", "{query_action: select}"),
+            "admission" => ("admission", "{}"),
+            other => panic!("`{other}` has no case here"),
+        };
+        let rules = format!("rules: {{l7proto: {name}, l7: [{item}]}}");
+        let rule = format!("- fromEndpoints: [{{}}]\n  toPorts: [{{ports: [{{port: \"1\"}}], {rules}}}]\n");
+        std::fs::write(dir.path().join("p.yaml"), policy("cilium", &rule)).expect("written");
+        let ran = portcullis(dir.path(), &["check", "--host", "wasm", "p.yaml"]);
+        assert_eq!(ran.status, 0, "{ran:?}");
+        let told = ran.stdout.contains("closes its connection in `wasm`");
+        assert_eq!(told, protocol.stand_in().is_none(), "{name}: {}", ran.stdout);
+    }
 }

@@ -10,6 +10,7 @@ const PAGES: &[&str] = &[
     "cli/explain.md",
     "cli/test.md",
     "cli/migrate.md",
+    "cli/admission.md",
     "cli/protocols.md",
     "cli/install.md",
     "troubleshooting.md",

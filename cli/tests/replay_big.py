@@ -27,6 +27,15 @@ spec:
 """
 
 
+# Requests of one client.
+REQUESTS = 200
+
+
+def command(program, policy, capture):
+    how = ["--endpoint", "app=cache", "--protocol", "memcache", "--port", "11211"]
+    return [program, "replay", "--policy", policy, *how, capture]
+
+
 def frame(source, destination, sport, dport, seq, ack, flags, payload):
     tcp = struct.pack(">HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, 0x50, flags, 64000, 0, 0)
     size = 20 + len(tcp) + len(payload)
@@ -38,6 +47,7 @@ class Client:
     def __init__(self, number):
         self.address = bytes([10, number >> 16 & 255, number >> 8 & 255, number & 255])
         self.seq, self.ack, self.packets = 1000, 5000, []
+        self.denied = 0
         self.say(0, 0x02, b"")
         self.seq += 1
         self.say(1, 0x12, b"")
@@ -55,8 +65,9 @@ class Client:
                 self.ack += len(piece)
 
     def talk(self, random):
-        for _ in range(200):
+        for _ in range(REQUESTS):
             key = b"%s/%d" % (random.choice([b"user", b"cart", b"secret"]), random.randrange(10000))
+            self.denied += key.startswith(b"secret")
             value = b"x" * random.randrange(100, 4000)
             if random.random() < 0.5:
                 self.say(0, 0x18, b"get %s\r\n" % key)
@@ -64,18 +75,20 @@ class Client:
             else:
                 self.say(0, 0x18, b"set %s 0 0 %d\r\n%s\r\n" % (key, len(value), value))
                 self.say(1, 0x18, b"STORED\r\n")
-        return self.packets
+        return self
 
 
 def make(path, size):
-    """Writes a capture of about so many bytes."""
-    numbers, written = random.Random(1), 0
+    """Writes a capture of about so many bytes. Returns the bytes, the requests, and those that the policy denies."""
+    numbers, written, denied = random.Random(1), 0, 0
     with open(path, "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
         number, stamp = 0, 1767225600
         while written < size:
             clients = [Client(number + n).talk(numbers) for n in range(64)]
             number += 64
+            denied += sum(client.denied for client in clients)
+            clients = [client.packets for client in clients]
             for turn in range(max(map(len, clients))):
                 stamp += 1
                 for packets in clients:
@@ -83,7 +96,7 @@ def make(path, size):
                         packet = packets[turn]
                         file.write(struct.pack("<IIII", stamp, 0, len(packet), len(packet)) + packet)
                         written += 16 + len(packet)
-    return written
+    return written, number * REQUESTS, denied
 
 
 def main():
@@ -92,12 +105,11 @@ def main():
     folder = pathlib.Path(sys.argv[3] if len(sys.argv) > 3 else ".")
     capture, policy = folder / "big.pcap", folder / "big.yaml"
     policy.write_text(POLICY)
-    written = make(capture, size)
+    written, _, _ = make(capture, size)
     os.sync()
-    command = [program, "replay", "--policy", policy, "--endpoint", "app=cache", "--protocol", "memcache"]
     for _ in range(3):
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        done = subprocess.run([*command, "--port", "11211", capture], capture_output=True, text=True)
+        done = subprocess.run(command(program, policy, capture), capture_output=True, text=True)
         took, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         lines = done.stdout.splitlines()
@@ -106,4 +118,5 @@ def main():
               f"{after.ru_maxrss // 1024} MiB at most")
 
 
-main()
+if __name__ == "__main__":
+    main()

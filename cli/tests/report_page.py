@@ -118,14 +118,15 @@ def facts(text):
     return parser
 
 
-def main():
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        print("SKIPPED: report_page.py: no Chromium is installed (Debian: `apt-get install chromium`)", file=sys.stderr)
-        return
-    program = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "target" / "debug" / "portcullis")
-    if not os.path.exists(program):
-        sys.exit(f"`{program}` is not there: run `cargo build -p portcullis-cli`, or name the program")
+def find_browser():
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+NO_BROWSER = "no Chromium is installed (Debian: `apt-get install chromium`)"
+
+
+def look(program, browser):
+    """Fails where the page is not as it should be."""
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "log").write_text("\n".join(records()))
@@ -155,7 +156,19 @@ def main():
             keep = os.environ.get("PORTCULLIS_PICTURES")
             if keep:
                 shutil.copy(picture, keep)
+
+
+def main():
+    browser = find_browser()
+    if browser is None:
+        print(f"SKIPPED: report_page.py: {NO_BROWSER}", file=sys.stderr)
+        return
+    program = sys.argv[1] if len(sys.argv) > 1 else str(ROOT / "target" / "debug" / "portcullis")
+    if not os.path.exists(program):
+        sys.exit(f"`{program}` is not there: run `cargo build -p portcullis-cli`, or name the program")
+    look(program, browser)
     print("report_page.py: the page is as it should be, light and dark")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use etherparse::{EtherType, LaxNetSlice, LaxSlicedPacket, TransportSlice, ip_number};
 use pcap_parser::Linktype;
 
+use super::tunnel::{self, Inner};
+
 /// A TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Segment<'a> {
@@ -29,6 +31,8 @@ pub(crate) enum Decoded<'a> {
     Fragment,
     /// TCP whose header was cut off or is none.
     Unreadable,
+    /// Within a tunnel that is not looked into.
+    Tunnel,
     /// Neither: another protocol, or what is no packet at all.
     Other,
     /// A link layer that is not known here.
@@ -51,7 +55,15 @@ pub(crate) fn decode(link: Linktype, data: &[u8]) -> Decoded<'_> {
         SLL2 => tagged(20, 0),
         _ => return Decoded::UnknownLink,
     };
-    sliced.map_or(Decoded::Other, |sliced| segment(&sliced))
+    let Some(mut packet) = sliced else { return Decoded::Other };
+    for _ in 0..MAX_TUNNELS {
+        match tunnel::open(&packet) {
+            Inner::Packet(inner) => packet = inner,
+            Inner::Closed => return Decoded::Tunnel,
+            Inner::Nothing => return segment(&packet),
+        }
+    }
+    Decoded::Tunnel
 }
 
 fn segment<'a>(packet: &LaxSlicedPacket<'a>) -> Decoded<'a> {
@@ -71,7 +83,7 @@ fn segment<'a>(packet: &LaxSlicedPacket<'a>) -> Decoded<'a> {
     };
     let Some(ip) = packet.ip_payload() else { return Decoded::Other };
     if ip.fragmented {
-        return if ip.ip_number == ip_number::TCP { Decoded::Fragment } else { Decoded::Other };
+        return if tunnel::matters(ip.ip_number) { Decoded::Fragment } else { Decoded::Other };
     }
     let Some(TransportSlice::Tcp(tcp)) = &packet.transport else {
         return if ip.ip_number == ip_number::TCP { Decoded::Unreadable } else { Decoded::Other };
@@ -90,6 +102,9 @@ fn segment<'a>(packet: &LaxSlicedPacket<'a>) -> Decoded<'a> {
         missing: u32::try_from(missing).unwrap_or(u32::MAX),
     })
 }
+
+/// Tunnels within each other at most. A cloud's around a cluster's around one of its own are three.
+const MAX_TUNNELS: usize = 4;
 
 const NULL: i32 = 0;
 const ETHERNET: i32 = 1;

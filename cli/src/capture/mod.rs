@@ -16,6 +16,7 @@ mod table;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 pub(crate) use file::{Broken, Input, Kind};
 #[cfg(test)]

@@ -68,6 +68,8 @@ pub(crate) struct Stats {
     pub(crate) fragments: u64,
     /// TCP segments without a readable header.
     pub(crate) unreadable: u64,
+    /// Packets in tunnels that are not looked into.
+    pub(crate) tunnels: u64,
     /// Packets of an unknown link layer.
     pub(crate) unknown_link: u64,
     /// Segments whose numbers are far from those of their connection, or that came after its end.
@@ -76,6 +78,28 @@ pub(crate) struct Stats {
     pub(crate) crowded_out: u64,
     /// Bytes that the connections of the port sent.
     pub(crate) bytes: u64,
+}
+
+impl Stats {
+    /// What of the capture could not be read: how many of what.
+    pub(crate) fn losses(&self) -> impl Iterator<Item = (u64, &'static str)> + use<> {
+        let all = [
+            (self.missing, "bytes are missing from the capture"),
+            (self.fragments, "pieces of IP packets were left out: they are not put together"),
+            (self.unreadable, "TCP packets were cut before their headers end"),
+            (
+                self.tunnels,
+                "packets are encrypted, or in tunnels that are not looked into (IPsec, WireGuard, MPLS, L2TP): capture on the \
+                 interface of the endpoint, where they are without",
+            ),
+            (
+                self.unknown_link,
+                "packets are of a link layer that is not known here: convert the capture to Ethernet or raw IP",
+            ),
+            (self.crowded_out, "connections were given up early: there were too many at a time"),
+        ];
+        all.into_iter().filter(|(number, _)| *number > 0)
+    }
 }
 
 /// The connections of a capture.
@@ -124,6 +148,7 @@ impl<L: Listener> Table<L> {
             Decoded::Segment(segment) => return self.segment(segment, packet.time),
             Decoded::Fragment => &mut self.stats.fragments,
             Decoded::Unreadable => &mut self.stats.unreadable,
+            Decoded::Tunnel => &mut self.stats.tunnels,
             Decoded::UnknownLink => &mut self.stats.unknown_link,
             Decoded::Other => return,
         };

@@ -120,6 +120,58 @@ fn every_link_layer_gives_the_same() {
 }
 
 #[test]
+fn what_is_in_tunnels_is_read_as_if_it_were_not() {
+    let frames = talk().close().packets;
+    let outer = |number: u8, payload: &[u8]| {
+        let length = u16::try_from(20 + payload.len()).expect("short").to_be_bytes();
+        let ip = [&[0x45, 0][..], &length, &[0, 0, 0x40, 0, 64, number, 0, 0, 192, 168, 0, 1, 192, 168, 0, 2]].concat();
+        [&[2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0][..], &ip, payload].concat()
+    };
+    let udp = |port: u16, payload: &[u8]| {
+        let length = u16::try_from(8 + payload.len()).expect("short").to_be_bytes();
+        outer(17, &[&[0x80, 0][..], &port.to_be_bytes(), &length, &[0, 0], payload].concat())
+    };
+    type Wrap<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+    let vxlan = |frame: &[u8]| udp(4789, &[&[8, 0, 0, 0, 0, 0, 7, 0], frame].concat());
+    let tunnels: &[(&str, Wrap<'_>)] = &[
+        ("802.1ad", &|frame| [&frame[..12], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 8], &frame[12..]].concat()),
+        ("vxlan", &vxlan),
+        ("vxlan on Linux's port", &|frame| udp(8472, &[&[8, 0, 0, 0, 0, 0, 7, 0], frame].concat())),
+        ("geneve", &|frame| udp(6081, &[&[2, 0, 0x65, 0x58, 0, 0, 7, 0, 1, 2, 3, 4, 5, 6, 7, 8], frame].concat())),
+        ("gre", &|frame| outer(47, &[&[0, 0, 8, 0], &frame[14..]].concat())),
+        ("gre with a key and a number", &|frame| {
+            outer(47, &[&[0x30, 0, 0x65, 0x58, 0, 0, 0, 1, 0, 0, 0, 2], frame].concat())
+        }),
+        ("ip in ip", &|frame| outer(4, &frame[14..])),
+        ("vxlan in vxlan", &|frame| vxlan(&vxlan(frame))),
+    ];
+    for (name, wrap) in tunnels {
+        let packets: Vec<_> = frames.iter().map(|(at, frame)| (*at, wrap(frame))).collect();
+        let (said, stats) = one(&pcap(&packets));
+        assert_eq!((said.orig.len(), said.reply.len(), said.ends, stats.tunnels), (14, 10, 2, 0), "{name}");
+    }
+    let closed: &[(&str, Wrap<'_>)] = &[
+        ("esp", &|frame| outer(50, frame)),
+        ("wireguard", &|frame| udp(51871, frame)),
+        ("mpls", &|frame| [&frame[..12], &[0x88, 0x47, 0, 1, 1, 64], &frame[14..]].concat()),
+        ("gre of another version", &|frame| outer(47, &[&[0x20, 1, 0x88, 0x0b], frame].concat())),
+        ("too many", &|frame| (0..4).fold(frame.to_vec(), |frame, _| vxlan(&frame))),
+    ];
+    for (name, wrap) in closed {
+        let packets: Vec<_> = frames.iter().map(|(at, frame)| (*at, wrap(frame))).collect();
+        let (said, stats, _) = read(&pcap(&packets));
+        assert_eq!((said.len(), stats.tunnels), (0, frames.len() as u64), "{name}");
+        assert!(stats.losses().any(|(_, text)| text.contains("capture on the interface")), "{name}");
+    }
+    // Other datagrams are none, and pieces of one may have been.
+    let (_, stats, _) = read(&pcap(&[(0.0, udp(53, &frames[0].1)), (0.0, udp(4789, &[0; 8]))]));
+    assert_eq!((stats.tunnels, stats.segments, stats.fragments), (0, 0, 0));
+    let mut piece = vxlan(&frames[0].1);
+    piece[14 + 6] |= 0x20;
+    assert_eq!(read(&pcap(&[(0.0, piece)])).1.fragments, 1);
+}
+
+#[test]
 fn what_comes_twice_or_late_changes_nothing() {
     let wanted = one(&pcap(&talk().close().packets)).0;
     let mut packets = talk().close().packets;
@@ -316,9 +368,18 @@ proptest! {
         link in prop::sample::select(vec![0_i32, 1, 12, 101, 108, 113, 127, 228, 229, 276, -1]),
         mut data in proptest::collection::vec(any::<u8>(), 0..120),
         shape in 0..3_u8,
+        within in prop::sample::select(vec![6_u8, 4, 41, 47, 17, 50]),
+        to in prop::sample::select(vec![4789_u16, 6081, 8472, 53]),
     ) {
         if let Some(first) = data.first_mut().filter(|_| shape > 0) {
             *first = if shape == 1 { 0x45 } else { 0x60 };
+        }
+        if let Some([_, _, high, low, fragment @ .., _, number, _, _]) = data.get_mut(..12).filter(|_| shape == 1) {
+            (*high, *low, *number) = (0, 120, within);
+            fragment.fill(0);
+        }
+        if let Some(port) = data.get_mut(22..24).filter(|_| shape == 1) {
+            port.copy_from_slice(&to.to_be_bytes());
         }
         let mut table = Table::new(11211, Scribe::default());
         for _ in 0..2 {

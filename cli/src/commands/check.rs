@@ -11,7 +11,9 @@ use portcullis_policy::lint::{self, Finding, Host, Lint};
 use portcullis_policy::{CompileOptions, NodeError, PolicyErrors, Source};
 use serde::Serialize;
 
-use crate::exit::Exit;
+use super::replay::count;
+use crate::exit::{Exit, Usage};
+use crate::judge::{STDIN, load_sources};
 use crate::output::{Look, Output};
 
 #[derive(clap::Args)]
@@ -31,7 +33,7 @@ pub(crate) struct Args {
     /// Shows what `--fix` would change, and changes nothing.
     #[arg(long, conflicts_with = "fix")]
     diff: bool,
-    /// Files, and directories whose .yaml, .yml and .json files are read.
+    /// Files, directories whose .yaml, .yml and .json files are read, and for `-` the standard input.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -50,10 +52,13 @@ enum HostName {
 impl HostName {
     const fn traits(self) -> Host {
         match self {
-            Self::Envoy => Host { name: "envoy", certificates: true },
-            // Cilium hands over numbers of identities, and nothing of TLS.
-            Self::Libcilium => Host { name: "libcilium", certificates: false },
-            Self::Wasm => Host { name: "wasm", certificates: false },
+            Self::Envoy => Host { name: "envoy", certificates: true, strict: true, answers: None },
+            // Cilium hands over its own objects, with numbers of identities, and nothing of TLS.
+            Self::Libcilium => Host { name: "libcilium", certificates: false, strict: false, answers: None },
+            // Denials are answered where a request of the protocol can stand in for the denied one.
+            Self::Wasm => {
+                Host { name: "wasm", certificates: false, strict: true, answers: Some(&["memcache", "cassandra"]) }
+            }
         }
     }
 }
@@ -65,12 +70,14 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let host = args.host.map(HostName::traits);
     let options = CompileOptions { l7proto: args.protocol.as_deref(), ..CompileOptions::default() };
     let check = |sources: &[Source]| lint::check(sources, &REGISTRY, &options, host.as_ref());
-    let checked = Source::load(&args.paths).and_then(|sources| {
-        let found = check(&sources)?;
-        Ok((sources, found))
-    });
-    let (sources, found) = match checked {
-        Ok(checked) => checked,
+    if args.fix && args.paths.iter().any(|path| path.as_os_str() == STDIN) {
+        return Err(
+            Usage("`--fix` cannot write to the standard input; `--diff` shows what it would do".to_owned()).into()
+        );
+    }
+    let sources = load_sources(&args.paths, out)?;
+    let found = match check(&sources) {
+        Ok(found) => found,
         Err(errors) => return refuse(&errors, out),
     };
     if args.fix || args.diff {
@@ -83,7 +90,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
 }
 
 /// What is wrong, so that no listener would load it.
-fn refuse(errors: &PolicyErrors, out: &mut Output) -> anyhow::Result<Exit> {
+pub(super) fn refuse(errors: &PolicyErrors, out: &mut Output) -> anyhow::Result<Exit> {
     if out.is_json() {
         let errors: Vec<_> = errors.errors.iter().map(Fault::from).collect();
         out.json(&serde_json::json!({"ok": false, "errors": errors, "findings": []}))?;
@@ -148,7 +155,7 @@ const fn level(lint: Lint) -> (&'static str, Look) {
     if lint.is_note() { ("note", Look::Strong) } else { ("warning", Look::Doubtful) }
 }
 
-fn report(files: usize, found: &[Finding], out: &mut Output) -> anyhow::Result<()> {
+pub(super) fn report(files: usize, found: &[Finding], out: &mut Output) -> anyhow::Result<()> {
     if out.is_json() {
         let findings: Vec<_> = found.iter().map(Shown::from).collect();
         return out.json(&serde_json::json!({"ok": true, "files": files, "errors": [], "findings": findings}));
@@ -167,6 +174,7 @@ fn report(files: usize, found: &[Finding], out: &mut Output) -> anyhow::Result<(
         }
     }
     let notes = found.iter().filter(|finding| finding.lint.is_note()).count();
-    let shown = if notes == 0 { String::new() } else { format!(", {notes} notes") };
-    out.line(format_args!("ok: {files} files, {} warnings{shown}", found.len() - notes))
+    let shown = if notes == 0 { String::new() } else { format!(", {}", count(notes as u64, "note")) };
+    let warnings = (found.len() - notes) as u64;
+    out.line(format_args!("ok: {}, {}{shown}", count(files as u64, "file"), count(warnings, "warning")))
 }

@@ -1,16 +1,17 @@
 //! `portcullis explain`.
 
+mod endpoint;
 mod logged;
 mod print;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use portcullis_policy::{Identities, Source, Traffic};
+use portcullis_policy::{Identities, Traffic};
 use portcullis_proxylib::{ErasedProtocol, Meta};
 
 use crate::exit::{Exit, Usage};
-use crate::judge::{self, Conversation, Named, Policies, Verdict, Who};
+use crate::judge::{self, Conversation, Named, Policies, Verdict, Who, load_sources};
 use crate::output::Output;
 use crate::request::{self, Asked};
 
@@ -91,10 +92,12 @@ struct Question {
     conversation: Conversation,
     /// What should be known of the question besides.
     notes: Vec<String>,
+    /// What became of it then.
+    was: Option<Verdict>,
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let sources = Source::load(&args.setting.policies)?;
+    let sources = load_sources(&args.setting.policies, out)?;
     let identities = match &args.setting.identities {
         Some(path) => judge::load_identities(path)?,
         None => Identities::default(),
@@ -104,17 +107,25 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         None => serde_json::Value::Null,
     };
     let questions = match &args.log {
-        Some(path) => logged::read(path, args, &identities)?,
+        Some(path) => logged::read(path, args, &sources, &identities)?,
         None => vec![args.question(&identities)?],
     };
     let mut all_pass = true;
     let mut shown = Vec::new();
-    for Question { protocol, meta, conversation, notes } in questions {
+    for Question { protocol, meta, conversation, mut notes, was } in questions {
         let policies = Policies::compile(sources.clone(), protocol.name())?;
         let answer = judge::play(&policies, protocol, &config, meta.clone(), &conversation)?;
         if answer.judged.is_empty() {
             let why = answer.closed.as_deref().unwrap_or("they are not all of it");
             return Err(Usage(format!("the bytes hold no request of `{}`: {why}", protocol.name())).into());
+        }
+        if let (Some(was), [judged]) = (was, answer.judged.as_slice())
+            && was != judged.verdict
+        {
+            notes.push(format!(
+                "the log says `{}`: then other policies were in force, or something of the above is not as it was",
+                was.as_str()
+            ));
         }
         for judged in &answer.judged {
             all_pass &= judged.verdict != Verdict::Denied;
@@ -168,7 +179,13 @@ impl Args {
         };
         let port =
             self.setting.port.ok_or_else(|| Usage("`--port` is missing: the port that is connected to".to_owned()))?;
-        Ok(Question { protocol, meta: self.setting.meta(port, identities)?, conversation, notes: Vec::new() })
+        Ok(Question {
+            protocol,
+            meta: self.setting.meta(port, identities)?,
+            conversation,
+            notes: Vec::new(),
+            was: None,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! The subcommands: one file each, with `Args` and `run`. This list is all there is to register.
 
+mod admission;
 mod check;
 mod completions;
 mod explain;
@@ -41,6 +42,8 @@ pub(crate) enum Command {
     Test(test::Args),
     /// Finds policies that lose their L7 part with Cilium 1.20, and rewrites them as L7Policy.
     Migrate(migrate::Args),
+    /// Hooks for the Kubernetes API server: checks and tests them, makes manifests, documentation and certificates.
+    Admission(admission::Args),
     /// Lists the protocols that policies may name as `l7proto`.
     Protocols(protocols::Args),
     /// Writes what a shell needs to complete command lines.
@@ -61,6 +64,7 @@ impl Command {
             Self::Top(args) => top::run(&args, out),
             Self::Test(args) => test::run(&args, out),
             Self::Migrate(args) => migrate::run(&args, out),
+            Self::Admission(args) => admission::run(&args, out),
             Self::Protocols(args) => protocols::run(&args, out),
             Self::Completions(args) => completions::run(&args, out),
             Self::Man(args) => man::run(&args, out),

@@ -1,6 +1,7 @@
 //! Changes the text of a policy file in place: what is not changed stays as it is, comments and layout included.
 
 mod spans;
+pub(crate) mod tree;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -123,6 +124,77 @@ impl<'t> Editor<'t> {
         self.note(at..at, format!(" {text}"))
     }
 
+    /// Replaces an entry of a map, its key with all that belongs to it, by others.
+    pub(crate) fn replace_entry_by(&mut self, key: &Place, entries: &[(&str, Words)]) -> bool {
+        let Some(range) = self.spans.entry(key) else { return false };
+        let text = self.write_entries(range.start, entries);
+        self.note(range, text)
+    }
+
+    /// Puts entries in front of one of a map.
+    pub(crate) fn insert_entries(&mut self, key: &Place, entries: &[(&str, Words)]) -> bool {
+        let Some(Range { start, .. }) = self.spans.entry(key) else { return false };
+        let text = self.write_entries(start, entries);
+        let gap = self.gap(start);
+        self.note(start..start, format!("{text}{gap}"))
+    }
+
+    /// Puts items that are maps in front of one of a list.
+    pub(crate) fn insert_items(&mut self, item: &Place, items: &[Vec<(&str, Words)>]) -> bool {
+        let Some(Range { start, .. }) = self.spans.whole(item) else { return false };
+        let line = self.line_of(start);
+        let head = &self.text[line..start];
+        // Where the list is in brackets items are, too; JSON has its keys in quotes.
+        let json = self.text[start..].trim_start_matches('{').trim_start().starts_with('"');
+        let write = |item: &Vec<(&str, Words)>| format!("{{{}}}", join(item, json, ", "));
+        let dash = head.len() - head.trim_start().len();
+        let (at, before, gap) = match head.trim() {
+            "-" => (line + dash, "- ", format!("\n{}", &head[..dash])),
+            _ => (start, "", ", ".to_owned()),
+        };
+        let text: String = items.iter().map(|item| format!("{before}{}{gap}", write(item))).collect();
+        self.note(at..at, text)
+    }
+
+    /// Puts an item in front of all others of a list that is the value of a key: below the key's line, in front of what is said of
+    /// the others, or in the brackets. `why` becomes a comment where there is room for one.
+    pub(crate) fn insert_first(&mut self, key: &Place, first: &Place, item: Vec<(&str, Words)>, why: &str) -> bool {
+        let Some(key) = self.scalar(key) else { return false };
+        let Some(Range { start, .. }) = self.spans.whole(first) else { return false };
+        let line = self.line_of(start);
+        let head = &self.text[line..start];
+        if line <= key.start || head.trim() != "-" {
+            return self.insert_items(first, &[item]);
+        }
+        let indent = &head[..head.len() - head.trim_start().len()];
+        let end = self.text[key.end..].find('\n').map_or(self.text.len(), |at| key.end + at);
+        let end = if self.text[..end].ends_with('\r') { end - 1 } else { end };
+        let text = format!("\n{indent}- {} # {why}", join(&item, false, ", "));
+        self.note(end..end, text)
+    }
+
+    fn line_of(&self, at: usize) -> usize {
+        self.text[..at].rfind('\n').map_or(0, |at| at + 1)
+    }
+
+    fn write_entries(&self, start: usize, entries: &[(&str, Words)]) -> String {
+        join(entries, self.text[start..].starts_with('"'), &self.gap(start))
+    }
+
+    /// What stands between two entries of a map, one of which begins there.
+    fn gap(&self, start: usize) -> String {
+        let line = self.line_of(start);
+        let head = &self.text[line..start];
+        // In block style only spaces, dashes and what else begins a line stand before a key.
+        if head.chars().all(|c| matches!(c, ' ' | '-')) {
+            let brackets = self.spans.in_brackets(start);
+            if !brackets {
+                return format!("\n{}", " ".repeat(head.len()));
+            }
+        }
+        ", ".to_owned()
+    }
+
     /// Replaces a whole value, list or map by other text.
     pub(crate) fn replace_whole(&mut self, place: &Place, text: &str) -> bool {
         match self.spans.whole(place) {
@@ -159,6 +231,37 @@ impl<'t> Editor<'t> {
         out.push_str(&self.text[at..]);
         out
     }
+}
+
+/// One text, or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Words {
+    One(String),
+    Some(Vec<String>),
+    /// A list of one map.
+    Map(Vec<(&'static str, String)>),
+}
+
+/// Entries of a map, one after the other.
+fn join(entries: &[(&str, Words)], json: bool, gap: &str) -> String {
+    let write = |text: &str| match json {
+        true => serde_json::to_string(text).unwrap_or_default(),
+        false if is_plain(text) => text.to_owned(),
+        false => quote(text),
+    };
+    let colon = |(key, text): (&str, String)| format!("{}: {text}", if json { write(key) } else { key.to_owned() });
+    let entries = entries.iter().map(|(key, words)| {
+        let text = match words {
+            Words::One(text) => write(text),
+            Words::Some(texts) => format!("[{}]", texts.iter().map(|text| write(text)).collect::<Vec<_>>().join(", ")),
+            Words::Map(entries) => {
+                let entries: Vec<_> = entries.iter().map(|(key, text)| colon((key, write(text)))).collect();
+                format!("[{{{}}}]", entries.join(", "))
+            }
+        };
+        colon((key, text))
+    });
+    entries.collect::<Vec<_>>().join(gap)
 }
 
 /// Text as a scalar in the style of another one.

@@ -11,6 +11,8 @@ pub(crate) struct Spans {
     scalars: HashMap<(u32, u32), Range<usize>>,
     /// Lists and maps. A map in block style begins where its first key does, so that both are in the same place.
     collections: HashMap<(u32, u32), Range<usize>>,
+    /// Lists and maps in brackets.
+    brackets: Vec<Range<usize>>,
     /// From a key to the end of its value, by the place of the key.
     entries: HashMap<(u32, u32), Range<usize>>,
 }
@@ -31,7 +33,12 @@ impl Spans {
         let body = &text[mark..];
         let lines = Lines::of(text, mark);
         let at = |marker: &Marker| lines.offset(text, marker);
-        let mut spans = Self { scalars: HashMap::new(), collections: HashMap::new(), entries: HashMap::new() };
+        let mut spans = Self {
+            scalars: HashMap::new(),
+            collections: HashMap::new(),
+            brackets: Vec::new(),
+            entries: HashMap::new(),
+        };
         let mut open: Vec<Open> = Vec::new();
         // Read as the policy loader does, so that places are the same.
         for event in Parser::new_from_iter(body.chars()) {
@@ -68,6 +75,9 @@ impl Spans {
                     let opens = text.get(done.start..)?.starts_with(['[', '{']);
                     let bracket = opens && text.get(start..)?.starts_with([']', '}']);
                     let end = if bracket { start + 1 } else { done.end };
+                    if opens {
+                        spans.brackets.push(done.start..end);
+                    }
                     // A list that is not indented is told with the place of its first item, which came before it.
                     spans.collections.entry(done.place).or_insert(done.start..end);
                     spans.close(&mut open, done.place, done.start, end);
@@ -99,6 +109,11 @@ impl Spans {
     pub(crate) fn whole(&self, place: &Place) -> Option<Range<usize>> {
         let key = (place.line, place.column);
         self.collections.get(&key).or_else(|| self.scalars.get(&key)).cloned()
+    }
+
+    /// Whether what begins there is within brackets.
+    pub(crate) fn in_brackets(&self, at: usize) -> bool {
+        self.brackets.iter().any(|range| range.start < at && at < range.end)
     }
 
     pub(crate) fn entry(&self, key: &Place) -> Option<Range<usize>> {

@@ -2,6 +2,7 @@
 //! is what would be enforced.
 
 mod nearest;
+mod sources;
 mod who;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,7 @@ use portcullis_proxylib::{
 use serde::Serialize;
 
 pub(crate) use nearest::{Near, find_nearest};
+pub(crate) use sources::{STDIN, load_sources};
 pub(crate) use who::{Named, Who, load_identities, remote};
 
 /// What is sent over a connection, in order.

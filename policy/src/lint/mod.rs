@@ -82,6 +82,10 @@ pub struct Host {
     pub name: &'static str,
     /// Whether it is told the certificates of peers.
     pub certificates: bool,
+    /// Whether objects of the strict kind reach it.
+    pub strict: bool,
+    /// The protocols whose denials it can answer, if there are others: a denied request of those closes its connection.
+    pub answers: Option<&'static [&'static str]>,
 }
 
 /// Checks policies as [`Snapshot::compile`](crate::Snapshot::compile) does, and says all that is doubtful about them, in
@@ -101,6 +105,17 @@ pub fn check(
     let (_, warnings) = compile_and_lint(objects, BTreeSet::new(), problems, protocols, options)?;
     let mut found: Vec<_> = warnings.into_iter().map(|(lint, error)| Finding::from_warning(lint, error)).collect();
     for policy in &policies {
+        if let Some(host) = host.filter(|host| !host.strict && policy.dialect == Dialect::Strict) {
+            found.push(Finding {
+                lint: Lint::HostCannot,
+                place: policy.place.clone(),
+                rule: policy.name.clone(),
+                message: format!("objects of this kind never reach `{}`: nothing of it is in force there", host.name),
+                better: "a `CiliumNetworkPolicy` of `cilium.io/v2`, which the agent hands over; or another host"
+                    .to_owned(),
+                fix: None,
+            });
+        }
         let mut linter = Linter { protocols, host, dialect: policy.dialect, found: &mut found };
         policy.specs.iter().for_each(|spec| linter.spec(policy, spec));
     }
@@ -126,6 +141,9 @@ impl Finding {
             Lint::NotTcp => "remove the rule here; the CNI enforces it in a policy of its own",
             Lint::ForeignProtocol => {
                 "name the protocol of the listener as `l7proto`, or move the rule to a policy for its own listener"
+            }
+            Lint::Document => {
+                "what the message speaks of, mended; the documents of the protocol say what each field means"
             }
             Lint::OpenedPort => "remove the rule that opens the port, or give it peers or ports of its own",
             _ => "",
@@ -184,6 +202,13 @@ impl Linter<'_> {
 
     fn items(&mut self, port: &PortRule) {
         let Some(l7) = &port.l7 else { return };
+        if let Some(host) = self.host.filter(|host| host.answers.is_some_and(|can| !can.contains(&l7.l7proto.as_str())))
+        {
+            let message = format!("a denied request of `{}` closes its connection in `{}`", l7.l7proto, host.name);
+            let (lint, place, rule) = (Lint::HostCannot, port.place.clone(), port.name.clone());
+            let better = "a host that can answer denials of this protocol, or clients that connect again".to_owned();
+            self.found.push(Finding { lint, place, rule, message, better, fix: None });
+        }
         let Some(compiler) = self.protocols.compiler(&l7.l7proto) else { return };
         for item in &l7.items {
             let Some(outline) = compiler.outline(&item.node, self.dialect) else { continue };

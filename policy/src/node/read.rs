@@ -131,6 +131,28 @@ impl<'n> Reader<'n> {
         result.map_err(|error| error.at(&self.node.place))
     }
 
+    fn list<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        let found = self.node.describe();
+        let better = match &self.node.value {
+            Value::List(_) => return self.any(visitor),
+            Value::Null => "",
+            Value::Map(_) => "; put `- ` before it, or brackets around it",
+            _ => "; put brackets around it",
+        };
+        Err(ReadError::new(format!("wanted a list, found {found}{better}")).at(&self.node.place))
+    }
+
+    /// A list would be read as the fields in their order, which nobody means.
+    fn map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        let found = self.node.describe();
+        let better = match &self.node.value {
+            Value::Map(_) => return self.any(visitor),
+            Value::List(_) => "; leave out the `-` or the brackets around it",
+            _ => "",
+        };
+        Err(ReadError::new(format!("wanted a map, found {found}{better}")).at(&self.node.place))
+    }
+
     fn text<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError> {
         match &self.node.value {
             Value::Null if self.dialect == Dialect::Cilium => visitor.visit_borrowed_str(""),
@@ -192,10 +214,27 @@ impl<'n> Deserializer<'n> for Reader<'n> {
         .map_err(|error| error.at(&self.node.place))
     }
 
+    fn deserialize_seq<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.list(visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'n>>(self, visitor: V) -> Result<V::Value, ReadError> {
+        self.map(visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'n>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, ReadError> {
+        self.map(visitor)
+    }
+
     serde::forward_to_deserialize_any! {
         <V: Visitor<'n>>
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 bytes byte_buf unit unit_struct seq tuple tuple_struct map
-        struct ignored_any
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 bytes byte_buf unit unit_struct tuple tuple_struct
+        ignored_any
     }
 }
 

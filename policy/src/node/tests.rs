@@ -67,7 +67,11 @@ fn errors_say_where_and_what_would_be_right() {
         ("name: 80\n", "f.yaml:1:7: name: wanted text, found the number `80`; put it in quotes"),
         ("name: [a]\n", "f.yaml:1:7: name: wanted a string, found a list"),
         ("name: a\nspeed: 300\n", "f.yaml:2:8: speed: wanted u8, found integer `300`"),
-        ("name: a\ncrew: {role: pilot}\n", "f.yaml:2:7: crew: wanted a sequence, found a map"),
+        ("[a, b]", "f.yaml:1:1: wanted a map, found a list; leave out the `-` or the brackets around it"),
+        (
+            "name: a\ncrew: {role: pilot}\n",
+            "f.yaml:2:7: crew: wanted a list, found a map; put `- ` before it, or brackets around it",
+        ),
         ("{\"name\": \"a\",\n \"crew\": [{}]}", "f.yaml:2:11: crew[0]: the field `role` is missing"),
     ];
     for (text, wanted) in rows {

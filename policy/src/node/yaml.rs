@@ -72,6 +72,12 @@ pub(super) fn load(file: &Arc<str>, text: &str) -> Result<Vec<Node>, NodeError> 
 
 /// What to look at, where the parser speaks of blocks.
 fn hint(info: &str) -> &'static str {
+    if info.contains("tab") {
+        return "; indent by spaces";
+    }
+    if info.contains("flow") {
+        return "; look whether every `[` and `{` before it has its end";
+    }
     if info.contains("block") { "; look how this line and those before it are indented" } else { "" }
 }
 

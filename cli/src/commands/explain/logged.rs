@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
-use portcullis_policy::{Certificate, Identities, Identity, KnownBy, Labels, Traffic};
+use portcullis_policy::{Certificate, Identities, Identity, KnownBy, Labels, Source, Traffic};
 use portcullis_proxylib::Meta;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Args, Question, Way};
+use super::{Args, Question, endpoint};
 use crate::commands::find_protocol;
 use crate::exit::Usage;
+use crate::judge::Verdict;
 use crate::request::{self, Asked};
 
 /// Bytes of a log at most: to look at some lines, not to go through a day. `report` and `learn` read more.
@@ -24,6 +25,7 @@ const MAX_LOG_BYTES: u64 = 64 << 20;
 struct Line {
     #[serde(rename = "type")]
     kind: String,
+    verdict: String,
     protocol: String,
     direction: String,
     #[serde(default)]
@@ -46,7 +48,13 @@ struct Remote {
 }
 
 /// The requests of all lines.
-pub(super) fn read(path: &Path, args: &Args, identities: &Identities) -> anyhow::Result<Vec<Question>> {
+pub(super) fn read(
+    path: &Path,
+    args: &Args,
+    sources: &[Source],
+    identities: &Identities,
+) -> anyhow::Result<Vec<Question>> {
+    anyhow::ensure!(!path.is_dir(), "`{}` is a directory; name one file", path.display());
     let mut text = String::new();
     let shown = path.display();
     let read = |mut from: Box<dyn Read>, text: &mut String| from.read_to_string(text);
@@ -62,7 +70,7 @@ pub(super) fn read(path: &Path, args: &Args, identities: &Identities) -> anyhow:
         let line: Line =
             serde_json::from_str(line).map_err(|error| anyhow!("{}: not a line of the access log: {error}", at()))?;
         if line.kind == "request" {
-            questions.push(line.question(args, identities).with_context(at)?);
+            questions.push(line.question(args, sources, identities).with_context(at)?);
         }
     }
     if questions.is_empty() {
@@ -72,7 +80,7 @@ pub(super) fn read(path: &Path, args: &Args, identities: &Identities) -> anyhow:
 }
 
 impl Line {
-    fn question(&self, args: &Args, identities: &Identities) -> anyhow::Result<Question> {
+    fn question(&self, args: &Args, sources: &[Source], identities: &Identities) -> anyhow::Result<Question> {
         let (traffic, ours, theirs) = match self.direction.as_str() {
             "egress" => (Traffic::Egress, self.source, self.destination),
             _ => (Traffic::Ingress, self.destination, self.source),
@@ -94,19 +102,20 @@ impl Line {
         }
         let conversation = request::compose(protocol.name(), &asked).map_err(|why| anyhow!("{why}"))?;
         // The log does not name the labels of the endpoint: it is the listener's own.
-        let option = match (traffic, args.setting.direction) {
-            (Traffic::Egress, _) | (_, Way::Egress) => &args.setting.from,
-            _ => &args.setting.to,
+        let (option, given) = match traffic {
+            Traffic::Egress => ("--from", &args.setting.from),
+            Traffic::Ingress => ("--to", &args.setting.to),
         };
-        let endpoint = match (option, ours) {
+        let endpoint = match (given, ours) {
             (Some(who), _) => who.labels(identities)?,
             (None, Some(address)) if !identities.is_empty() => identities.identify(address.ip()).labels,
             _ => {
-                let name = if traffic == Traffic::Egress { "--from" } else { "--to" };
-                let message = format!(
-                    "the log does not say whom the listener protects; add `{name} app=…` with its labels, or `--identities`"
-                );
-                return Err(Usage(message).into());
+                let who = endpoint::guess(sources).map_err(|found| Usage(missing(option, &found)))?;
+                notes.push(format!(
+                    "the log does not have the labels of whom the listener protects: those that the policies select are taken; \
+                     `{option}` gives others"
+                ));
+                who.labels(identities)?
             }
         };
         let labels = Labels::new(&self.remote.labels)?;
@@ -115,11 +124,39 @@ impl Line {
         if let Some(name) = &self.remote.name {
             remote = remote.with_certificate(certificate(name));
         }
+        if remote.labels.is_empty() && self.remote.name.is_none() {
+            notes.push(
+                "the log has no labels of the other side: rules that select peers by labels cannot fit".to_owned(),
+            );
+        }
         let (source, destination) = (self.source, self.destination);
         let meta = Meta { id: 0, traffic, endpoint, endpoint_id: 0, remote, port: self.port, source, destination };
-        Ok(Question { protocol, meta, conversation, notes })
+        let was = match self.verdict.as_str() {
+            "forwarded" => Some(Verdict::Allowed),
+            "audit" => Some(Verdict::Audit),
+            "denied" => Some(Verdict::Denied),
+            _ => None,
+        };
+        Ok(Question { protocol, meta, conversation, notes, was })
     }
 }
+
+/// What to say where the endpoint is not known.
+fn missing(option: &str, found: &[String]) -> String {
+    let likely: Vec<_> =
+        found.iter().filter(|labels| !labels.is_empty()).map(|labels| format!("`{option} {labels}`")).collect();
+    let likely = match likely.as_slice() {
+        [] => format!("`{option} app=…` with its labels"),
+        likely => likely.iter().take(MAX_LIKELY).cloned().collect::<Vec<_>>().join(" or "),
+    };
+    format!(
+        "the log does not have the labels of whom the listener protects, and the policies speak of several: add {likely}, or \
+         `--identities FILE` where its address is known"
+    )
+}
+
+/// Selectors of policies that are proposed.
+const MAX_LIKELY: usize = 4;
 
 fn add(asked: &mut Asked, name: &str, text: &str, notes: &mut Vec<String>) {
     let (value, cut) = request::unescape_log(text);

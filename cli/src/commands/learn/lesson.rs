@@ -11,6 +11,8 @@ pub(super) struct Lesson {
     pub(super) protocol: &'static str,
     /// The fields of a request that name what it is about.
     pub(super) objects: &'static [&'static str],
+    /// The field of a request that names roles, where rules can name them together with what else it is about.
+    pub(super) roles: Option<&'static str>,
     /// The words of rules that a command needs: all that it may need, where the log does not tell.
     pub(super) needs: fn(&str) -> Vec<&'static str>,
     /// The rules for one word.
@@ -35,16 +37,63 @@ impl Lesson {
         LESSONS.iter().map(|lesson| lesson.protocol).collect::<Vec<_>>().join("`, `")
     }
 
-    /// The rules that admit what was seen of a word.
-    pub(super) fn items(&self, word: &str, patterns: &Patterns) -> Vec<Item> {
-        (self.write)(word, patterns)
+    /// The rules that admit what was seen of some words. Where more than `most` roles did the same, any may.
+    pub(super) fn items(&self, seen: impl Iterator<Item = (String, Patterns)>, most: usize) -> Vec<Item> {
+        let mut items: Vec<(Item, Vec<String>)> = Vec::new();
+        for (word, patterns) in seen {
+            let (word, role) = match word.split_once(ROLE) {
+                Some((word, role)) => (word, Some(role.to_owned())),
+                None => (word.as_str(), None),
+            };
+            for item in (self.write)(word, &patterns) {
+                let alike = |(known, roles): &&mut (Item, Vec<String>)| {
+                    known.rule == item.rule && roles.is_empty() == role.is_none()
+                };
+                match items.iter_mut().find(alike) {
+                    Some((known, roles)) => {
+                        known.count = known.count.saturating_add(item.count);
+                        roles.extend(role.clone());
+                    }
+                    None => items.push((item, role.clone().into_iter().collect())),
+                }
+            }
+        }
+        let with_roles = |(mut item, roles): (Item, Vec<String>)| {
+            if let Some(rule) = item.rule.as_object_mut().filter(|_| (1..=most).contains(&roles.len())) {
+                rule.insert("roles".to_owned(), json!(roles));
+            }
+            item
+        };
+        items.into_iter().map(with_roles).collect()
+    }
+
+    /// A word for each role that it is about, if it is about any and they can be told.
+    pub(super) fn with_roles(words: Vec<String>, roles: &[Vec<u8>]) -> Vec<String> {
+        let texts: Option<Vec<&str>> = roles.iter().map(|role| std::str::from_utf8(role).ok()).collect();
+        match texts {
+            Some(roles)
+                if !roles.is_empty() && !roles.iter().any(|role| role.contains(ROLE) || role.contains('\0')) =>
+            {
+                words.iter().flat_map(|word| roles.iter().map(move |role| format!("{word}{ROLE}{role}"))).collect()
+            }
+            _ => words,
+        }
     }
 }
 
+/// Stands between a word and a role: the unit separator, which no name has.
+const ROLE: char = '\u{1f}';
+
 const LESSONS: &[Lesson] = &[
-    Lesson { protocol: "r2d2", objects: &["file"], needs: |_| Vec::new(), write: write_r2d2 },
-    Lesson { protocol: "memcache", objects: &["keys"], needs: memcache_needs, write: write_memcache },
-    Lesson { protocol: "cassandra", objects: &["query_table"], needs: |_| Vec::new(), write: write_cassandra },
+    Lesson { protocol: "r2d2", objects: &["file"], roles: None, needs: |_| Vec::new(), write: write_r2d2 },
+    Lesson { protocol: "memcache", objects: &["keys"], roles: None, needs: memcache_needs, write: write_memcache },
+    Lesson {
+        protocol: "cassandra",
+        objects: &["query_table"],
+        roles: Some("query_role"),
+        needs: |_| Vec::new(),
+        write: write_cassandra,
+    },
 ];
 
 fn write_r2d2(cmd: &str, patterns: &Patterns) -> Vec<Item> {
@@ -115,10 +164,9 @@ fn write_memcache(command: &str, patterns: &Patterns) -> Vec<Item> {
 
 /// `keyspace.table` as the log has it; a keyspace alone where the statement is about one.
 fn write_cassandra(action: &str, patterns: &Patterns) -> Vec<Item> {
-    /// The actions of which rules may name the table.
-    const TABLES: &[&str] =
-        &["select", "insert", "update", "delete", "truncate-table", "create-table", "alter-table", "drop-table"];
-    let has_table = TABLES.contains(&action);
+    /// The actions whose statements name nothing within a keyspace. Of what is named elsewhere, whatever it is, rules say `table`.
+    const OF_KEYSPACES: &[&str] = &["use", "create-keyspace", "alter-keyspace", "drop-keyspace"];
+    let has_table = !OF_KEYSPACES.contains(&action);
     let mut exact: BTreeMap<&str, (Vec<&str>, u64)> = BTreeMap::new();
     let mut items = BTreeMap::new();
     let mut add = |rule: Value, count: u64| {

@@ -195,7 +195,7 @@ fn learn_from_capture(args: &Args, out: &Output) -> anyhow::Result<Learned> {
     let watched = Snapshot::default().with_glass(true);
     let (stats, broken) = reading.follow(watched, policies, &heard, on_end, out)?;
     let observed = heard.with(|observed| std::mem::replace(observed, Observed::new(lesson, args.prefix_at)));
-    let mut remarks = Vec::new();
+    let mut remarks: Vec<_> = stats.losses().map(|(number, text)| format!("{number} {text}")).collect();
     if stats.packets > 0 && stats.segments == 0 {
         remarks.push("no packet is to or from that port".to_owned());
     }

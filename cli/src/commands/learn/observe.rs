@@ -97,7 +97,23 @@ impl Observed {
             }
             match value {
                 Value::Text(text) => objects.add_logged(text),
-                Value::List(texts) => texts.iter().for_each(|text| objects.add_logged(text)),
+                Value::List(texts) => {
+                    for text in texts {
+                        if is_more(text.as_bytes()) {
+                            self.not_shown = self.not_shown.saturating_add(1);
+                        } else {
+                            objects.add_logged(text);
+                        }
+                    }
+                }
+                Value::Number(_) => {}
+            }
+        }
+        let mut roles = Roles::default();
+        for (_, value) in record.fields.iter().filter(|(name, _)| self.lesson.roles == Some(name)) {
+            match value {
+                Value::Text(text) => roles.add(text.as_bytes()),
+                Value::List(texts) => texts.iter().for_each(|text| roles.add(text.as_bytes())),
                 Value::Number(_) => {}
             }
         }
@@ -106,6 +122,7 @@ impl Observed {
         self.unclear = self.unclear.saturating_add(u64::from(words.len() > 1));
         let words: Vec<_> = words.iter().map(|word| (*word).to_owned()).collect();
         let words = if words.is_empty() { vec![command.to_owned()] } else { words };
+        let words = Lesson::with_roles(words, &roles.known());
         self.add(place, peer, &words, &objects);
     }
 }
@@ -113,9 +130,16 @@ impl Observed {
 impl Ear for Observed {
     fn request(&mut self, known: &Known, counts: &mut Counts, _passed: bool, request: &dyn Asked) {
         counts.allowed = counts.allowed.saturating_add(1);
-        let mut heard = HeardFields { lesson: self.lesson, command: String::new(), objects: Objects::default() };
+        let mut heard = HeardFields {
+            lesson: self.lesson,
+            command: String::new(),
+            objects: Objects::default(),
+            roles: Roles::default(),
+            not_shown: false,
+        };
         request.fields().describe(&mut heard);
-        let HeardFields { command, objects, .. } = heard;
+        let HeardFields { command, objects, roles, not_shown, .. } = heard;
+        self.not_shown = self.not_shown.saturating_add(u64::from(not_shown));
         let known_words = (self.lesson.needs)(&command);
         let words = match known_words.as_slice() {
             [] => vec![command],
@@ -129,6 +153,7 @@ impl Ear for Observed {
                 needed.map(|((word, _), _)| (*word).to_owned()).collect()
             }
         };
+        let words = Lesson::with_roles(words, &roles.known());
         let Meta { endpoint, traffic, remote, port, .. } = &known.meta;
         let place = Place { endpoint: label_map(endpoint), egress: *traffic == Traffic::Egress, port: *port };
         match peer_of_identity(remote) {
@@ -171,6 +196,9 @@ struct HeardFields {
     lesson: &'static Lesson,
     command: String,
     objects: Objects,
+    roles: Roles,
+    /// Whether there are more objects than are told.
+    not_shown: bool,
 }
 
 impl Fields for HeardFields {
@@ -179,14 +207,50 @@ impl Fields for HeardFields {
             self.command = String::from_utf8_lossy(value).into_owned();
         } else if self.lesson.objects.contains(&name) {
             self.objects.0.push((value.to_vec(), true));
+        } else if self.lesson.roles == Some(name) {
+            self.roles.add(value);
         }
     }
 
     fn list(&mut self, name: &'static str, values: &mut dyn Iterator<Item = &[u8]>) {
         if self.lesson.objects.contains(&name) {
-            values.for_each(|value| self.objects.0.push((value.to_vec(), true)));
+            for value in values {
+                if is_more(value) {
+                    self.not_shown = true;
+                } else {
+                    self.objects.0.push((value.to_vec(), true));
+                }
+            }
+        } else if self.lesson.roles == Some(name) {
+            values.for_each(|value| self.roles.add(value));
         }
     }
+}
+
+/// The roles that a request is about.
+#[derive(Debug, Default)]
+struct Roles {
+    names: Vec<Vec<u8>>,
+    /// Some of them are not told, or not as they are.
+    unclear: bool,
+}
+
+impl Roles {
+    fn add(&mut self, name: &[u8]) {
+        self.unclear |= is_more(name) || name.len() >= LOGGED || name.contains(&b'\\');
+        self.names.push(name.to_vec());
+    }
+
+    /// All of them, or none if they cannot be told.
+    fn known(self) -> Vec<Vec<u8>> {
+        if self.unclear { Vec::new() } else { self.names }
+    }
+}
+
+/// Whether this stands for names of which there is no room: a name of Cassandra has no spaces.
+fn is_more(name: &[u8]) -> bool {
+    let count = name.strip_prefix(b"and ").and_then(|rest| rest.strip_suffix(b" more"));
+    count.is_some_and(|count| !count.is_empty() && count.iter().all(u8::is_ascii_digit))
 }
 
 pub(super) fn label_map(labels: &Labels) -> LabelMap {

@@ -122,7 +122,7 @@ fn rules<'a>(peers: &'a BTreeMap<Peer, Uses>, lesson: &Lesson, most: usize) -> V
 }
 
 fn items<'a>(uses: impl Iterator<Item = (&'a str, &'a Names)>, lesson: &Lesson, most: usize) -> Vec<Item> {
-    uses.flat_map(|(word, names)| lesson.items(word, &names.patterns(most))).collect()
+    lesson.items(uses.map(|(word, names)| (word.to_owned(), names.patterns(most))), most)
 }
 
 fn write_rule(text: &mut Text, rule: &Rule<'_>, lesson: &Lesson, port: u16, field: &str, has_namespace: bool) {

@@ -4,6 +4,8 @@
 //! definitions: the API server drops them from what is stored, and a rule with an L7 part becomes one without, which opens
 //! its port.
 
+mod cassandra;
+mod names;
 mod rewrite;
 #[cfg(test)]
 mod tests;
@@ -11,12 +13,13 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use portcullis_policy::{Node, Source};
+use portcullis_policy::Node;
 use serde::Serialize;
 
 use self::rewrite::Rewritten;
 use super::show_diff;
-use crate::exit::Exit;
+use crate::exit::{Exit, Usage};
+use crate::judge::{STDIN, load_sources};
 use crate::output::{Look, Output};
 
 #[derive(clap::Args)]
@@ -27,7 +30,7 @@ pub(crate) struct Args {
     /// Writes the files as they should be where they are.
     #[arg(long)]
     in_place: bool,
-    /// Files, and directories whose .yaml, .yml and .json files are read. Other objects than policies are left alone.
+    /// Files, directories whose .yaml, .yml and .json files are read, and for `-` the standard input. Other objects than policies are left alone.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -53,7 +56,11 @@ struct File {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let sources = Source::load(&args.paths)?;
+    let writes = args.in_place || args.out.is_some();
+    if writes && args.paths.iter().any(|path| path.as_os_str() == STDIN) {
+        return Err(Usage("what comes from the standard input has no file to be written to".to_owned()).into());
+    }
+    let sources = load_sources(&args.paths, out)?;
     let mut files = Vec::new();
     for source in &sources {
         let before = std::str::from_utf8(&source.text).with_context(|| format!("`{}`: invalid UTF-8", source.name))?;
@@ -95,11 +102,15 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     } else {
         let left = count - rewritten;
         out.line(format_args!(
-            "{count} policies lose their L7 part: {rewritten} rewritten, {left} left, {noted} to be looked at"
+            "{}: {rewritten} rewritten, {left} left, {noted} to be looked at",
+            if count == 1 {
+                "1 policy loses its L7 part".to_owned()
+            } else {
+                format!("{count} policies lose their L7 part")
+            }
         ))?;
     }
-    let written = args.out.is_some() || args.in_place;
-    Ok(Exit::well_if(count == 0 || written && noted == 0))
+    Ok(Exit::well_if(count == 0 || writes && noted == 0))
 }
 
 fn name_in(dir: &Path, name: &str) -> anyhow::Result<PathBuf> {

@@ -1,12 +1,14 @@
 //! Writes policies of Cilium's kind as ones of the strict kind: in their text, place by place, so that comments and layout stay.
 
 use portcullis_parsers::REGISTRY;
-use portcullis_policy::lint::Wants;
+use portcullis_policy::lint::{Fix, Wants};
 use portcullis_policy::matcher::Strict;
-use portcullis_policy::{CompileOptions, Dialect, Entry, Node, Protocols, Snapshot, Source, Value};
+use portcullis_policy::{CompileOptions, Dialect, Node, Protocols, Snapshot, Source, Value};
 
 use super::Found;
-use crate::edit::{Editor, quote};
+use super::cassandra;
+use crate::edit::tree::{entries, get, is_empty, is_null, list, text};
+use crate::edit::{Editor, Words, quote};
 
 /// What became of a file.
 pub(super) struct Rewritten {
@@ -85,9 +87,13 @@ fn describe(object: &Node) -> Option<(Found, Option<Vec<String>>)> {
     Some((found, (!opens.is_empty()).then_some(opens)))
 }
 
+fn specs(object: &Node) -> Vec<&Node> {
+    get(object, "spec").into_iter().chain(list(get(object, "specs"))).collect()
+}
+
 /// The rules of all directions, with the name of the section they stand in.
 fn sections(object: &Node) -> Vec<(&'static str, &Node)> {
-    let specs = get(object, "spec").into_iter().chain(list(get(object, "specs")));
+    let specs = specs(object).into_iter();
     let names = ["ingress", "ingressDeny", "egress", "egressDeny"];
     specs
         .flat_map(|spec| {
@@ -107,11 +113,11 @@ fn rewrite_objects(file: &str, text_before: &str, objects: &[Node]) -> Result<(S
     };
     compile(text_before)?;
     let editor = Editor::new(text_before).ok_or("its text cannot be changed place by place")?;
-    let mut rewriter = Rewriter { editor, notes: Vec::new() };
+    let mut rewriter = Rewriter { editor, notes: Vec::new(), clusterwide: false };
     for object in objects {
         rewriter.object(object)?;
     }
-    let Rewriter { editor, notes } = rewriter;
+    let Rewriter { editor, notes, .. } = rewriter;
     let text = editor.finish();
     compile(&text).map_err(|why| format!("what was made of it does not work; rewrite it by hand: {why}"))?;
     Ok((text, notes))
@@ -120,20 +126,22 @@ fn rewrite_objects(file: &str, text_before: &str, objects: &[Node]) -> Result<(S
 struct Rewriter<'t> {
     editor: Editor<'t>,
     notes: Vec<String>,
+    /// Whether the object at hand is.
+    clusterwide: bool,
 }
 
 type Done = Result<(), String>;
 
 impl Rewriter<'_> {
     fn object(&mut self, object: &Node) -> Done {
-        if text(get(object, "kind")) != Some("CiliumNetworkPolicy") {
-            return Err("there is no clusterwide L7Policy; write one for each namespace".to_owned());
+        self.clusterwide = text(get(object, "kind")) == Some("CiliumClusterwideNetworkPolicy");
+        if self.clusterwide {
+            self.namespace(object)?;
         }
         self.replace(get(object, "apiVersion"), "portcullis.dev/v1")?;
         self.replace(get(object, "kind"), "L7Policy")?;
         self.drop_nulls(object)?;
-        let specs: Vec<&Node> = get(object, "spec").into_iter().chain(list(get(object, "specs"))).collect();
-        for spec in specs {
+        for spec in specs(object) {
             self.drop_nulls(spec)?;
             if let Some(selector) = get(spec, "endpointSelector") {
                 self.selector(selector)?;
@@ -147,6 +155,63 @@ impl Rewriter<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Gives what is clusterwide the one namespace that it speaks of.
+    fn namespace(&mut self, object: &Node) -> Done {
+        let mut found = None;
+        for spec in specs(object) {
+            let of = get(spec, "endpointSelector").and_then(namespace_of).ok_or_else(|| {
+                format!(
+                    "{}: there is no clusterwide L7Policy, and its `endpointSelector` does not select endpoints of one namespace: \
+                     write one L7Policy for each, or add `{NAMESPACE}: NAME` to `matchLabels` and run this again",
+                    spec.place
+                )
+            })?;
+            if found.is_some_and(|other| other != of) {
+                return Err(format!(
+                    "{}: its `specs` speak of several namespaces, an L7Policy of one: write one for each",
+                    spec.place
+                ));
+            }
+            found = Some(of);
+        }
+        let name =
+            get(object, "metadata").and_then(|metadata| entries(metadata).iter().find(|entry| entry.key == "name"));
+        if let (Some(namespace), Some(name)) = (found, name) {
+            let inserted = self.editor.insert_entries(&name.place, &[("namespace", Words::One(namespace.to_owned()))]);
+            return self.check(inserted, object);
+        }
+        Err("it has no namespace to be in".to_owned())
+    }
+
+    /// What a clusterwide policy says of peers without naming a namespace is about those of all.
+    fn in_any_namespace(&mut self, selector: &Node) -> Done {
+        let expressions = entries(selector).iter().find(|entry| entry.key == "matchExpressions");
+        let keys = list(expressions.map(|entry| &entry.value)).iter().filter_map(|one| text(get(one, "key")));
+        let labels = get(selector, "matchLabels").map(entries).unwrap_or_default();
+        if keys.chain(labels.iter().map(|label| label.key.as_str())).any(says_where) {
+            return Ok(());
+        }
+        let exists = [("key", NAMESPACE), ("operator", "Exists")];
+        let done = match (expressions, entries(selector).iter().find(|entry| !is_null(&entry.value))) {
+            (Some(entry), _) => match list(Some(&entry.value)).first() {
+                Some(first) => {
+                    let item = exists.iter().map(|(key, text)| (*key, Words::One((*text).to_owned()))).collect();
+                    self.editor.insert_items(&first.place, &[item])
+                }
+                None => return Err(format!("{}: an empty list; leave it out and run this again", entry.place)),
+            },
+            (None, Some(first)) => {
+                let exists = exists.map(|(key, text)| (key, text.to_owned())).to_vec();
+                self.editor.insert_entries(&first.place, &[("matchExpressions", Words::Map(exists))])
+            }
+            (None, None) => {
+                let text = format!("{{matchExpressions: [{{key: {NAMESPACE}, operator: Exists}}]}}");
+                self.editor.replace_whole(&selector.place, &text)
+            }
+        };
+        self.check(done, selector)
     }
 
     /// `all` is the field that names everybody, of a rule that admits.
@@ -166,6 +231,9 @@ impl Rewriter<'_> {
         self.drop_nulls(rule)?;
         for field in ["fromEndpoints", "toEndpoints", "fromRequires", "toRequires"] {
             for selector in list(get(rule, field)) {
+                if self.clusterwide {
+                    self.in_any_namespace(selector)?;
+                }
                 self.selector(selector)?;
             }
         }
@@ -223,6 +291,9 @@ impl Rewriter<'_> {
         self.drop_nulls(port)?;
         self.drop_nulls(rules)?;
         let l7proto = text(get(rules, "l7proto")).unwrap_or_default();
+        if l7proto == "cassandra" {
+            return self.cassandra(rules, items);
+        }
         let compiler = REGISTRY.compiler(l7proto);
         for item in items {
             let Some(outline) = compiler.and_then(|compiler| compiler.outline(item, Dialect::Cilium)) else {
@@ -244,6 +315,41 @@ impl Rewriter<'_> {
         Ok(())
     }
 
+    fn cassandra(&mut self, rules: &Node, items: &[Node]) -> Done {
+        for item in items {
+            let cassandra::Rewritten { mut items, lost } = cassandra::rewrite(item)?;
+            self.notes.extend(lost);
+            let field = |name| entries(item).iter().find(move |entry| entry.key == name && !is_empty(&entry.value));
+            for entry in entries(item).iter().filter(|entry| is_empty(&entry.value)) {
+                let removed = self.editor.remove_entry(&entry.place);
+                self.check(removed, item)?;
+            }
+            let Some(mut last) = items.pop() else { return Err(format!("{}: says nothing", item.place)) };
+            let before = items.is_empty() || self.editor.insert_items(&item.place, &items);
+            self.check(before, item)?;
+            if let Some(action) = field("query_action") {
+                let Words::One(name) = last.remove(0).1 else { return Err(format!("{}: several", action.place)) };
+                let place = action.value.place.clone();
+                let fix = Fix::ReplaceEntry { place, old_key: "query_action", key: "actions", text: name };
+                let done = self.editor.apply(&fix);
+                self.check(done, item)?;
+            }
+            if let Some(table) = field("query_table") {
+                let done = match last.is_empty() {
+                    true => self.editor.remove_entry(&table.place),
+                    false => self.editor.replace_entry_by(&table.place, &last),
+                };
+                self.check(done, item)?;
+            }
+        }
+        let l7 = entries(rules).iter().find(|entry| entry.key == "l7");
+        if let (Some(item), Some(l7), Some(first)) = (cassandra::let_use_pass(items), l7, items.first()) {
+            let done = self.editor.insert_first(&l7.place, &first.place, item, "was never denied");
+            return self.check(done, first);
+        }
+        Ok(())
+    }
+
     /// A regex that is searched for becomes one that matches the whole, or a plain text.
     fn regex(
         &mut self,
@@ -261,9 +367,9 @@ impl Rewriter<'_> {
         };
         let place = node.place.clone();
         let fix = if key == field {
-            portcullis_policy::lint::Fix::Replace { place, text: written }
+            Fix::Replace { place, text: written }
         } else {
-            portcullis_policy::lint::Fix::ReplaceEntry { place, old_key: field, key, text: written }
+            Fix::ReplaceEntry { place, old_key: field, key, text: written }
         };
         let done = pattern_is(&fix, pattern) || self.editor.apply(&fix);
         self.check(done, node)
@@ -304,39 +410,38 @@ impl Rewriter<'_> {
 }
 
 /// Whether a fix changes nothing.
-fn pattern_is(fix: &portcullis_policy::lint::Fix, pattern: &str) -> bool {
-    matches!(fix, portcullis_policy::lint::Fix::Replace { text, .. } if text == pattern)
+fn pattern_is(fix: &Fix, pattern: &str) -> bool {
+    matches!(fix, Fix::Replace { text, .. } if text == pattern)
 }
 
-fn entries(node: &Node) -> &[Entry] {
-    match &node.value {
-        Value::Map(entries) => entries,
-        _ => &[],
+/// The one namespace that a selector asks for.
+fn namespace_of(selector: &Node) -> Option<&str> {
+    let label =
+        get(selector, "matchLabels").map(entries).unwrap_or_default().iter().find(|label| is_namespace(&label.key));
+    if let Some(label) = label {
+        return text(Some(&label.value)).filter(|text| !text.is_empty());
     }
+    list(get(selector, "matchExpressions")).iter().find_map(|one| {
+        let asks = text(get(one, "key")).is_some_and(is_namespace) && text(get(one, "operator")) == Some("In");
+        match list(get(one, "values")) {
+            [only] if asks => text(Some(only)).filter(|text| !text.is_empty()),
+            _ => None,
+        }
+    })
 }
 
-fn get<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
-    entries(node).iter().find(|entry| entry.key == key).map(|entry| &entry.value)
+fn is_namespace(key: &str) -> bool {
+    ["", "any:", "k8s:"].iter().any(|source| key.strip_prefix(source) == Some(NAMESPACE))
 }
 
-fn list(node: Option<&Node>) -> &[Node] {
-    match node.map(|node| &node.value) {
-        Some(Value::List(items)) => items,
-        _ => &[],
-    }
+/// Whether a selector with such a key says itself of which namespaces it speaks.
+fn says_where(key: &str) -> bool {
+    let bare = key.strip_prefix("any:").or_else(|| key.strip_prefix("k8s:")).unwrap_or(key);
+    key.starts_with("reserved:") || is_namespace(key) || bare.starts_with(NAMESPACE_LABELS)
 }
 
-fn text(node: Option<&Node>) -> Option<&str> {
-    match node.map(|node| &node.value) {
-        Some(Value::Text(text)) => Some(text),
-        _ => None,
-    }
-}
+/// The label of a namespace.
+const NAMESPACE: &str = "io.kubernetes.pod.namespace";
 
-fn is_null(node: &Node) -> bool {
-    matches!(node.value, Value::Null)
-}
-
-fn is_empty(node: &Node) -> bool {
-    is_null(node) || matches!(&node.value, Value::Text(text) if text.is_empty())
-}
+/// How the keys of the labels of namespaces begin.
+const NAMESPACE_LABELS: &str = "io.cilium.k8s.namespace.labels.";

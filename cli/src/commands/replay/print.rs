@@ -122,26 +122,16 @@ impl Results<'_> {
 
     /// What the reader of the figures must know.
     fn remarks(&self, out: &mut Output) -> anyhow::Result<()> {
-        let Stats { packets, segments, begun_before, missing, fragments, unreadable, unknown_link, strays, .. } =
-            self.stats;
+        let Stats { packets, segments, begun_before, strays, .. } = self.stats;
         let Counts { unread, lost, .. } = self.connections.counts;
-        for (number, text) in [
-            (missing, "bytes are missing from the capture"),
+        let ours = [
             (begun_before, "connections began before the capture: they are read from their first segment on"),
-            (fragments, "pieces of IP packets were left out: they are not put together"),
-            (unreadable, "TCP packets were cut before their headers end"),
-            (
-                unknown_link,
-                "packets are of a link layer that is not known here: convert the capture to Ethernet or raw IP",
-            ),
             (strays, "segments belong to no connection, or came after its end"),
-            (self.stats.crowded_out, "connections were given up early: there were too many at a time"),
             (lost, "times the place in a connection was lost; it was read on from the client's next segment"),
             (unread, "bytes of clients were not read as requests"),
-        ] {
-            if number > 0 {
-                out.line(format!("  {}: {number} {text}", out.paint(Look::Doubtful, "note")))?;
-            }
+        ];
+        for (number, text) in self.stats.losses().chain(ours.into_iter().filter(|(number, _)| *number > 0)) {
+            out.line(format!("  {}: {number} {text}", out.paint(Look::Doubtful, "note")))?;
         }
         if packets > 0 && segments == 0 {
             let none = format!("no packet is to or from port {}: name the server's port in the capture", self.port);

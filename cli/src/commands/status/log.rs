@@ -127,6 +127,8 @@ impl Tail {
     pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
         let mut tail = Self { path: path.to_owned(), file: None, begun: Vec::new(), seen: Seen::default() };
         let mut file = File::open(path).with_context(|| format!("`{}` cannot be read", path.display()))?;
+        let is_dir = file.metadata().is_ok_and(|meta| meta.is_dir());
+        anyhow::ensure!(!is_dir, "`{}` is a directory; name one file", path.display());
         let len = file.seek(SeekFrom::End(0))?;
         file.seek(SeekFrom::Start(len.saturating_sub(BEHIND)))?;
         let mut file = BufReader::new(file);

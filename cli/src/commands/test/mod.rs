@@ -3,7 +3,7 @@
 mod junit;
 mod suite;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow};
@@ -63,6 +63,12 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     let suites = args.suites.iter().map(|path| Suite::load(path)).collect::<anyhow::Result<Vec<_>>>()?;
     let wanted = |case: &Case| args.filter.as_ref().is_none_or(|text| case.name.contains(text));
     let count: usize = suites.iter().map(|suite| suite.tests.iter().filter(|(_, case)| wanted(case)).count()).sum();
+    if count == 0 {
+        out.note(match &args.filter {
+            Some(text) => format!("nothing is tested: no test has `{text}` in its name"),
+            None => "nothing is tested: the suites have no tests".to_owned(),
+        });
+    }
     let bar = out.progress(count as u64, "tests");
     let mut reports = Vec::new();
     for suite in &suites {
@@ -89,14 +95,15 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         reports.push(Report { suite: suite.name.clone(), seconds: began.elapsed().as_secs_f64(), tests });
     }
     bar.finish_and_clear();
-    if let Some(path) = &args.junit {
-        let xml = junit::write(&reports)?;
-        std::fs::write(path, xml).with_context(|| format!("`{}` cannot be written", path.display()))?;
-    }
-    show(&reports, out)
+    finish(&reports, args.junit.as_deref(), out)
 }
 
-fn show(reports: &[Report], out: &mut Output) -> anyhow::Result<Exit> {
+/// Writes what came of the suites, and says how it ends.
+pub(super) fn finish(reports: &[Report], junit: Option<&Path>, out: &mut Output) -> anyhow::Result<Exit> {
+    if let Some(path) = junit {
+        let xml = junit::write(reports)?;
+        std::fs::write(path, xml).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    }
     let all = || reports.iter().flat_map(|report| &report.tests);
     let failed = all().filter(|test| !test.passed).count();
     let passed = all().count() - failed;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow, bail, ensure};
 use portcullis_policy::{Dialect, Entry, Identities, Node, Place, PolicyErrors, Source, Value};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -200,6 +200,7 @@ pub(super) fn schema() -> String {
 impl Suite {
     pub(super) fn load(path: &Path) -> anyhow::Result<Self> {
         let name = path.to_string_lossy().into_owned();
+        ensure!(!path.is_dir(), "`{name}` is a directory; name the suites in it, as `{name}/*.yaml`");
         let text = std::fs::read(path).with_context(|| format!("`{name}` cannot be read"))?;
         let documents = Node::load(&name, &text)?;
         let [document] = documents.as_slice() else {

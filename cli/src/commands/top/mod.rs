@@ -1,6 +1,8 @@
 //! `portcullis top`.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
@@ -10,6 +12,8 @@ use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
 use crossterm::{execute, queue};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::{flag, low_level};
 
 use super::status::{Line, Sources, Watcher};
 use crate::exit::{Exit, Usage};
@@ -42,7 +46,21 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
         return Err(Usage("`top` needs a terminal; `--once` does not".to_owned()).into());
     }
-    let every = Duration::from_secs(args.every);
+    let ended_by = Arc::new(AtomicUsize::new(0));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        flag::register_usize(signal, Arc::clone(&ended_by), usize::try_from(signal)?)?;
+    }
+    show(&mut watcher, Duration::from_secs(args.every), &ended_by)?;
+    match i32::try_from(ended_by.load(Ordering::Relaxed))? {
+        0 => {}
+        // The terminal is as it was: whoever sent the signal sees that it did what it does.
+        signal => low_level::emulate_default_handler(signal)?,
+    }
+    Ok(Exit::Well)
+}
+
+/// Shows it until somebody has seen enough, or a signal comes.
+fn show(watcher: &mut Watcher, every: Duration, ended_by: &AtomicUsize) -> io::Result<()> {
     let mut screen = Screen::enter()?;
     loop {
         let lines = watcher.look();
@@ -50,14 +68,20 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         screen.draw(&lines)?;
         loop {
             let left = next.map_or(every, |next| next.saturating_duration_since(Instant::now()));
-            if left.is_zero() || !poll(left)? {
+            if ended_by.load(Ordering::Relaxed) != 0 {
+                return Ok(());
+            }
+            if left.is_zero() {
                 break;
+            }
+            if !poll(left.min(SIGNALS_EVERY))? {
+                continue;
             }
             match read()? {
                 Event::Key(key) if key.kind == KeyEventKind::Press => {
                     let stop = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
                     if stop || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
-                        return Ok(Exit::Well);
+                        return Ok(());
                     }
                 }
                 Event::Resize(..) => screen.draw(&lines)?,
@@ -66,6 +90,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         }
     }
 }
+
+/// How often it looks for signals: nobody waits for longer who ends it.
+const SIGNALS_EVERY: Duration = Duration::from_millis(200);
 
 /// The whole terminal, given back however this ends.
 struct Screen(io::Stdout);
