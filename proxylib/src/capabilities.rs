@@ -11,8 +11,8 @@ pub struct Capabilities {
     pub can_wake: bool,
     /// Unfinished frames, and replies that are owed, time out. Else the proxy's idle timeout has to do.
     pub deadlines: bool,
-    /// A denial can be answered in the event whose bytes are all dropped. Else it goes out with the next bytes that pass,
-    /// in either direction.
+    /// A denial can be answered in the event whose bytes are all dropped. Else another request stands in for the denied one,
+    /// if the protocol has such a thing, and the answer takes the place of the server's; if not, the connection closes.
     pub reply_while_dropping: bool,
     /// The end of each direction is seen, and sent on alone. Else a half-closed connection is a closed one.
     pub half_close: bool,
@@ -57,7 +57,10 @@ impl Capabilities {
         let lacks = [
             (self.can_wake, "a long judgement holds up all connections of its worker"),
             (self.deadlines, "an unfinished request is not timed out; set an idle timeout"),
-            (self.reply_while_dropping, "a denial is answered with the next bytes that pass"),
+            (
+                self.reply_while_dropping,
+                "a denial is answered in the place of a reply; where the protocol has none to ask for, the connection closes",
+            ),
             (self.half_close, "a connection that one side has closed is closed for both"),
             (self.back_pressure, "a client that does not read is read from all the same"),
             (self.catches_panics, "a parser that panics takes all connections of its worker with it"),

@@ -71,6 +71,8 @@ pub enum FaultKind {
     Panic,
     /// The parser broke the contract of verdicts and grants.
     Contract,
+    /// A request was denied, and the host has no way to say so to the client.
+    Unanswerable,
 }
 
 impl FaultKind {
@@ -85,6 +87,7 @@ impl FaultKind {
             Self::Truncated => "portcullis_truncated",
             Self::Panic => "portcullis_panic",
             Self::Contract => "portcullis_contract",
+            Self::Unanswerable => "portcullis_unanswerable",
         }
     }
 }
@@ -114,6 +117,7 @@ pub struct Connection {
     jobs: Jobs,
     tally: Tally,
     can_wait: bool,
+    can_answer: bool,
 }
 
 impl Connection {
@@ -127,6 +131,7 @@ impl Connection {
             jobs: Jobs::default(),
             tally: Tally::default(),
             can_wait: true,
+            can_answer: true,
         }
     }
 
@@ -161,6 +166,19 @@ impl Connection {
     /// Says that the host calls for requests only when more of them come: [`Verdict::Wait`] would hang there.
     pub const fn forbid_waiting(&mut self) {
         self.can_wait = false;
+    }
+
+    /// Says that the host cannot write to the client while it looks at requests: what answers them must come from the server.
+    pub const fn forbid_answering(&mut self) {
+        self.can_answer = false;
+    }
+
+    pub(crate) const fn can_wait(&self) -> bool {
+        self.can_wait
+    }
+
+    pub(crate) const fn can_answer(&self) -> bool {
+        self.can_answer
     }
 
     /// Whether jobs run elsewhere and wake the connection, or else in place.
@@ -237,6 +255,7 @@ impl Connection {
                 inject: &mut self.inject,
                 jobs: &self.jobs,
                 can_wait: self.can_wait,
+                can_answer: self.can_answer,
                 max_frame,
             };
             let shown = Input::new(rest, input.seen().saturating_sub(consumed), input.is_end());

@@ -27,6 +27,7 @@ pub struct Call<'a> {
     pub(crate) inject: &'a mut Injections,
     pub(crate) jobs: &'a Jobs,
     pub(crate) can_wait: bool,
+    pub(crate) can_answer: bool,
     pub(crate) max_frame: u64,
 }
 
@@ -254,6 +255,13 @@ impl<'c, R: RuleSet> Context<'c, R> {
     /// not, refuse what cannot be judged yet.
     pub const fn can_wait(&self) -> bool {
         self.call.can_wait
+    }
+
+    /// Whether a request can be answered while it is dropped and the server owes nothing. Where it cannot, let a request that
+    /// changes nothing stand in for it, and put the answer in the place of the server's; what is answered all the same closes
+    /// the connection.
+    pub const fn can_answer(&self) -> bool {
+        self.call.can_answer
     }
 
     /// Bytes of one frame that may be held: what is asked for beyond them closes the connection. A protocol with an answer for

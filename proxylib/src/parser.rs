@@ -21,6 +21,9 @@ pub trait Protocol: Send + Sync + 'static {
     type Shared: Default + Send + Sync + 'static;
     /// The parser of one connection.
     type Parser: Parser;
+    /// The request that stands in for a denied one where a host cannot answer by itself ([`Context::can_answer`]): its name for
+    /// the docs. Without one a denial closes the connection there, if the server owes no reply.
+    const STAND_IN: Option<&'static str> = None;
 
     /// What compiles the documents that the protocol brings along beside policies, if it has any.
     fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
@@ -63,6 +66,10 @@ pub trait ErasedProtocol: Send + Sync + 'static {
     fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
         None
     }
+    /// See [`Protocol::STAND_IN`].
+    fn stand_in(&self) -> Option<&'static str> {
+        None
+    }
     /// Reads what a listener says of the protocol; `null` says nothing.
     ///
     /// # Errors
@@ -95,6 +102,10 @@ impl<P: Protocol> ErasedProtocol for P {
 
     fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
         Protocol::documents(self)
+    }
+
+    fn stand_in(&self) -> Option<&'static str> {
+        P::STAND_IN
     }
 
     fn listen(&'static self, config: &serde_json::Value) -> Result<Box<dyn Listen>, serde_json::Error> {

@@ -9,6 +9,8 @@ portions, so that what else the machine does falls on all alike; the CPU time th
 counts is the ratio within a round, and of all rounds the median; the control's ratios say what a difference of nothing looks like on this
 machine. The Envoys share one CPU and the others have the load and the server, where there are others. Takes about three minutes.
 
+Where the proxy-wasm module was built (`make wasm`), a fourth Envoy has that: what portability costs.
+
 memcached writes one reply at a time, so that of pipelined requests Envoy reads the replies a few at a time too. To see what the filter
 costs where system calls do not hide it, a stand-in server writes them all in one piece.
 """
@@ -36,6 +38,7 @@ CONNECTIONS = 50
 LOADS = [("memcached", 1, 4_000, 1.10), ("memcached", 16, 2_000, 1.30), ("stand-in", 16, 4_000, 1.30)]
 # How often a round goes through all Envoys and back.
 TURNS = 2
+WASM = rig.ROOT / "target" / "wasm" / "portcullis.wasm"
 ALL_CPUS = os.sched_getaffinity(0)
 FIRST_CPU = {min(ALL_CPUS)}
 LABELS = {"app": "memcached"}
@@ -76,10 +79,13 @@ def measure_all(chosen, folder: Path) -> None:
         with SERVERS[server](own) as port, \
              Arm("tcp_proxy", [], binary, own, port) as alone, \
              Arm("control", [], binary, own, port) as control, \
-             Arm("portcullis", [portcullis(own)], binary, own, port) as filtered:
-            rounds = measure([filtered, alone, control], pipelined, batches, chosen.rounds)
-            if filtered.forwarded() < filtered.requests:
-                raise rig.RigError(f"{filtered.forwarded()} of {filtered.requests} requests were judged: this measured something else")
+             Arm("portcullis", [portcullis(own)], binary, own, port) as filtered, \
+             (Arm("wasm", [wasm()], binary, own, port) if WASM.exists() else contextlib.nullcontext()) as portable:
+            arms = [filtered, alone, control, *([portable] if portable else [])]
+            rounds = measure(arms, pipelined, batches, chosen.rounds)
+            for arm in arms[:1] + arms[3:]:
+                if arm.forwarded() < arm.requests:
+                    raise rig.RigError(f"{arm.forwarded()} of {arm.requests} requests were judged: this measured something else")
         report(rounds, f"{server} x{pipelined}", aim)
 
 
@@ -128,6 +134,10 @@ def report(rounds: list[list[tuple[float, float]]], name: str, aim: float) -> No
     print(f"{name:>14}  " + "".join(f"{cost:>11.2f}" for cost in costs) + f"  {busy:>5.0%}"
           f"  {median:>9.3f}{f'{low:.3f} to {high:.3f}':>18}  {control_median:>9.3f}{f'{control_low:.3f} to {control_high:.3f}':>18}")
     spread = control_high - control_low
+    if len(rounds[0]) > 3:
+        portable = [round[3][0] / round[1][0] for round in rounds]
+        (low, median_wasm, high), cost = quartiles(portable), statistics.median(round[3][0] for round in rounds)
+        print(f"{'':>14}  portcullis.wasm: {cost:.2f} us per request, {median_wasm:.3f} of tcp_proxy ({low:.3f} to {high:.3f})")
     print(f"{'':>14}  aim: {aim:.2f} and the control's spread of {spread:.3f}: {'met' if median <= aim + spread else 'MISSED'}", flush=True)
 
 
@@ -152,6 +162,14 @@ def portcullis(folder: Path) -> dict:
     return harness.portcullis({
         "protocol": "memcache", "policy": {"files": [str(policy)]}, "endpoint": {"labels": LABELS}, "direction": "ingress", "port": 11211,
         "accessLog": {"path": str(folder / "access.jsonl"), "level": "denied"}})
+
+
+def wasm() -> dict:
+    config = {"protocol": "memcache", "policy": {"inline": json.dumps(POLICY)}, "endpoint": {"labels": LABELS}, "direction": "ingress",
+              "port": 11211, "accessLog": {"level": "denied"}}
+    return {"name": "envoy.filters.network.wasm", "typed_config": {"@type": harness.FILTERS + "wasm.v3.Wasm", "config": {
+        "name": "portcullis", "configuration": {"@type": harness.TYPE + "google.protobuf.StringValue", "value": json.dumps(config)},
+        "vm_config": {"runtime": "envoy.wasm.runtime.v8", "code": {"local": {"filename": str(WASM)}}}}}}
 
 
 class Arm:

@@ -10,18 +10,20 @@ use super::compress::Bad;
 use super::frame::{Header, Version, flag, opcode};
 use super::message::{self, Malformed, Part};
 use super::pending::Awaited;
-use super::prepared::{Found, MAX_TEXT, Statement};
+use super::prepared::{Found, MAX_TEXT, Prepared, Statement};
 use super::request::Named;
 use super::rules::Rules;
 use super::segment::Framing;
 use super::statements::{Entry, Statements};
-use super::{CassandraParser, Stage};
+use super::{CassandraParser, Stage, standin};
 
 /// What becomes of a request.
 pub(super) enum Fate<'c> {
     Pass(Grant<'c>),
     /// It was answered, and must not reach the server.
     Answered,
+    /// Another request must reach the server in its place: then it is answered.
+    StandIn(Grant<'c>),
     /// It cannot be judged yet.
     Wait,
     Close(ParseError),
@@ -117,15 +119,13 @@ impl CassandraParser {
                 if code != Code::Unauthorized {
                     cx.refuse(if detail.is_empty() { message } else { detail }, &Named(opcode::name(header.opcode)));
                 }
-                self.answer(cx, header.stream, &Answer { detail, ..Answer::new(code, message) });
-                Fate::Answered
+                self.deny(cx, frame_len, header, &Answer { detail, ..Answer::new(code, message) })
             }
             Refused::Unprepared(id) => {
                 cx.refuse("a prepared statement that is not known", &Named(opcode::name(header.opcode)));
                 let message = "Prepared query with this ID not found (either the query was not prepared on this host or \
                                it was forgotten)";
-                self.answer(cx, header.stream, &Answer { id: &id, ..Answer::new(Code::Unprepared, message) });
-                Fate::Answered
+                self.deny(cx, frame_len, header, &Answer { id: &id, ..Answer::new(Code::Unprepared, message) })
             }
             Refused::Hold(hold) if cx.can_wait() => {
                 self.hold = hold;
@@ -135,11 +135,28 @@ impl CassandraParser {
             Refused::Hold(_) => {
                 let why = "policy cannot tell the keyspace while other requests are under way: try again";
                 cx.refuse("a request that would have to wait", &Named(opcode::name(header.opcode)));
-                self.answer(cx, header.stream, &Answer::new(Code::Overloaded, why));
-                Fate::Answered
+                self.deny(cx, frame_len, header, &Answer::new(Code::Overloaded, why))
             }
             Refused::Close(why) => Fate::Close(self.protocol_error(header.stream, why)),
         }
+    }
+
+    /// Answers a request that must not reach the server.
+    fn deny<'c>(
+        &mut self,
+        cx: &mut Context<'c, Rules>,
+        frame_len: u64,
+        header: &Header,
+        answer: &Answer<'_>,
+    ) -> Fate<'c> {
+        if !self.needs_stand_in(cx) {
+            self.answer(cx, header.stream, answer);
+            return Fate::Answered;
+        }
+        if self.stand_ins.is_full() {
+            return Fate::Close(standin::too_many());
+        }
+        Fate::StandIn(self.stand_in(cx, frame_len, header.stream, answer))
     }
 
     /// An error after which the connection closes.
@@ -351,7 +368,7 @@ impl CassandraParser {
             weight: script.footprint().saturating_add(STATEMENT_WEIGHT),
             script,
             keyspace: keyspace.filter(|_| needs_keyspace).map(Box::from),
-            text: self.shared.digest(text),
+            text: Prepared::digest(text),
         };
         self.preparing.push((header.stream, Arc::new(statement)));
         Ok((grant, awaited))

@@ -19,6 +19,7 @@ mod rule;
 mod rules;
 mod segment;
 mod segments;
+mod standin;
 mod statements;
 mod strict;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use self::rule::Rule;
 pub use self::rules::Rules;
 use self::segment::Framing;
 use self::segments::Segments;
+use self::standin::StandIns;
 
 /// The protocol.
 pub struct Cassandra;
@@ -48,6 +50,7 @@ impl Protocol for Cassandra {
     type Config = NoConfig;
     type Shared = Prepared;
     type Parser = CassandraParser;
+    const STAND_IN: Option<&'static str> = Some("OPTIONS on the same stream");
 
     fn open(&self, _meta: &Meta, _config: &NoConfig, shared: &Arc<Prepared>) -> Option<CassandraParser> {
         Some(CassandraParser {
@@ -62,6 +65,8 @@ impl Protocol for Cassandra {
             segments: Segments::default(),
             reply_left: 0,
             owed: Vec::new(),
+            stand_ins: StandIns::default(),
+            reply_drop: 0,
             closing: false,
         })
     }
@@ -88,6 +93,10 @@ pub struct CassandraParser {
     reply_left: u64,
     /// Answers of ours that wait for its end.
     owed: Vec<u8>,
+    /// Answers of ours that wait for the replies to requests that stood in for others.
+    stand_ins: StandIns,
+    /// Bytes of replies that are to be dropped, once what stands in their place is on its way.
+    reply_drop: u64,
     /// After a request that was given up: what is owed is delivered, and no more.
     closing: bool,
 }

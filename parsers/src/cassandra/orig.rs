@@ -1,6 +1,6 @@
 //! Requests.
 
-use portcullis_proxylib::{Context, Input, OnData, ParseError, Verdict};
+use portcullis_proxylib::{Context, Grant, Input, OnData, ParseError, Verdict};
 
 use super::answer::{Answer, Code, unknown_version};
 use super::compress::Compression;
@@ -9,7 +9,7 @@ use super::judge::{Fate, TOO_LARGE_TEXT};
 use super::request::Named;
 use super::rules::Rules;
 use super::segment::Framing;
-use super::{CassandraParser, Stage};
+use super::{CassandraParser, Stage, standin};
 
 impl CassandraParser {
     pub(super) fn on_request<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {
@@ -49,7 +49,7 @@ impl CassandraParser {
         let version = match self.version_of(&input) {
             Ok(version) => version,
             Err(Unknown::More(more)) => return Ok(Verdict::More(more)),
-            Err(Unknown::Version(version)) => return on_unknown_version(cx, &input, version),
+            Err(Unknown::Version(version)) => return self.on_unknown_version(cx, &input, version),
             Err(Unknown::Close(error)) => return Err(error),
         };
         if self.stage == Stage::New {
@@ -65,6 +65,7 @@ impl CassandraParser {
         match self.judge(cx, total, &header, body) {
             Fate::Pass(grant) => Ok(Verdict::Pass(grant)),
             Fate::Answered => Ok(Verdict::Drop(total)),
+            Fate::StandIn(grant) => Ok(self.replace(cx, grant, version, header.stream, total)),
             Fate::Wait => Ok(Verdict::Wait),
             Fate::Close(error) => Err(error),
         }
@@ -88,13 +89,54 @@ impl CassandraParser {
         if self.stage != Stage::Ready || header.stream < 0 || self.pending.get(header.stream).is_some() {
             return Err(self.protocol_error(header.stream, TOO_LARGE_TEXT));
         }
-        self.refuse_size(cx, header);
-        Ok(Verdict::Drop(drop))
+        Ok(match self.refuse_size(cx, drop, header)? {
+            None => Verdict::Drop(drop),
+            Some(grant) => self.replace(cx, grant, header.version, header.stream, drop),
+        })
     }
 
-    pub(super) fn refuse_size(&mut self, cx: &mut Context<'_, Rules>, header: &Header) {
+    /// Answers a request beyond the limit, or says that another one must stand in for it.
+    pub(super) fn refuse_size<'c>(
+        &mut self,
+        cx: &mut Context<'c, Rules>,
+        frame_len: u64,
+        header: &Header,
+    ) -> Result<Option<Grant<'c>>, ParseError> {
         cx.refuse("a request of more than `maxFrameBytes`", &Named(opcode::name(header.opcode)));
-        self.answer(cx, header.stream, &Answer::new(Code::Invalid, TOO_LARGE_TEXT));
+        let answer = Answer::new(Code::Invalid, TOO_LARGE_TEXT);
+        if !self.needs_stand_in(cx) {
+            self.answer(cx, header.stream, &answer);
+            return Ok(None);
+        }
+        if self.stand_ins.is_full() {
+            return Err(standin::too_many());
+        }
+        Ok(Some(self.stand_in(cx, frame_len, header.stream, &answer)))
+    }
+
+    /// Answers a version that is not understood as servers do. Those that drivers try first are not worth an entry in the log,
+    /// and may be followed by another.
+    fn on_unknown_version<'c>(&mut self, cx: &mut Context<'c, Rules>, input: &[u8], version: u8) -> OnData<'c> {
+        // Versions 1 and 2 have a header of eight bytes, in which a stream is one byte.
+        let header_len = if matches!(version, 1 | 2) { HEADER.saturating_sub(1) } else { HEADER };
+        let Some(header) = input.get(..header_len) else { return Ok(missing(input, header_len)) };
+        let Some((&[_, _, s0, s1], _)) = header.split_first_chunk() else { return Ok(missing(input, header_len)) };
+        let answer = unknown_version(version, [s0, s1]);
+        if !matches!(version, 1 | 2 | 6 | DSE_V1 | DSE_V2) {
+            return Err(ParseError::new("a version of the protocol that is not understood").reply(answer));
+        }
+        let body = header.last_chunk().map_or(0, |length| u32::from_be_bytes(*length));
+        let total = u64::from(body).saturating_add(to_u64(header_len));
+        if !self.needs_stand_in(cx) {
+            cx.inject_reply(&answer);
+            return Ok(Verdict::Drop(total));
+        }
+        // Nothing is under way yet, most likely; but for another one like this.
+        if self.pending.get(0).is_some() {
+            return Err(standin::too_many());
+        }
+        let grant = self.await_stand_in(cx, total, 0, answer);
+        Ok(self.replace(cx, grant, Version::V4, 0, total))
     }
 }
 
@@ -104,22 +146,6 @@ pub(super) enum Unknown {
     /// None that is understood, where another one may be tried.
     Version(u8),
     Close(ParseError),
-}
-
-/// Answers a version that is not understood as servers do. Those that drivers try first are not worth an entry in the log,
-/// and may be followed by another.
-fn on_unknown_version<'c>(cx: &mut Context<'c, Rules>, input: &[u8], version: u8) -> OnData<'c> {
-    // Versions 1 and 2 have a header of eight bytes, in which a stream is one byte.
-    let header_len = if matches!(version, 1 | 2) { HEADER.saturating_sub(1) } else { HEADER };
-    let Some(header) = input.get(..header_len) else { return Ok(missing(input, header_len)) };
-    let Some((&[_, _, s0, s1], _)) = header.split_first_chunk() else { return Ok(missing(input, header_len)) };
-    let answer = unknown_version(version, [s0, s1]);
-    if !matches!(version, 1 | 2 | 6 | DSE_V1 | DSE_V2) {
-        return Err(ParseError::new("a version of the protocol that is not understood").reply(answer));
-    }
-    let body = header.last_chunk().map_or(0, |length| u32::from_be_bytes(*length));
-    cx.inject_reply(&answer);
-    Ok(Verdict::Drop(u64::from(body).saturating_add(to_u64(header_len))))
 }
 
 /// Versions that another product has.

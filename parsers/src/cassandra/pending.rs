@@ -17,10 +17,12 @@ pub(super) enum Awaited {
     Auth,
     Options,
     Register,
+    /// A request of ours, in the place of a denied one.
+    StandIn,
 }
 
 impl Awaited {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Plain,
         Self::Unqualified,
         Self::Use,
@@ -30,6 +32,7 @@ impl Awaited {
         Self::Auth,
         Self::Options,
         Self::Register,
+        Self::StandIn,
     ];
 
     const fn is_unqualified(self) -> bool {

@@ -1,8 +1,9 @@
 //! Prepared statements: what the servers of a listener have told its connections.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use sha2::{Digest, Sha256};
 
 use super::cql::Script;
 
@@ -13,7 +14,7 @@ pub(super) struct Statement {
     /// The keyspace in which its unqualified names are, if it has any.
     pub(super) keyspace: Option<Box<str>>,
     /// The [digest](Prepared::digest) of its text.
-    pub(super) text: u64,
+    pub(super) text: [u8; 32],
     /// Bytes of memory, about.
     pub(super) weight: usize,
 }
@@ -25,7 +26,6 @@ pub(super) struct Statement {
 #[derive(Debug, Default)]
 pub struct Prepared {
     shards: [RwLock<Shard>; SHARDS],
-    hasher: RandomState,
 }
 
 /// Statements by id, in two generations. What is used is in the younger one; when that is full, it becomes the older one,
@@ -58,9 +58,10 @@ pub(super) enum Found {
 }
 
 impl Prepared {
-    /// What tells texts apart that servers give the same id: nobody else can make two texts with one digest.
-    pub(super) fn digest(&self, text: &[u8]) -> u64 {
-        self.hasher.hash_one(text)
+    /// What tells texts apart that servers give the same id: nobody can make two texts with one digest. A keyed hash would need
+    /// a secret, and not every host has one.
+    pub(super) fn digest(text: &[u8]) -> [u8; 32] {
+        Sha256::digest(text).into()
     }
 
     /// The statement with that id.
@@ -175,8 +176,8 @@ pub(super) const MAX_TEXT: usize = MAX_WEIGHT / 2;
 mod tests {
     use super::*;
 
-    fn statement(prepared: &Prepared, text: &[u8], keyspace: Option<&str>) -> Arc<Statement> {
-        let text_digest = prepared.digest(text);
+    fn statement(text: &[u8], keyspace: Option<&str>) -> Arc<Statement> {
+        let text_digest = Prepared::digest(text);
         let keyspace = keyspace.map(Box::from);
         Arc::new(Statement { script: Script::default(), keyspace, text: text_digest, weight: text.len() })
     }
@@ -195,14 +196,14 @@ mod tests {
     #[test]
     fn what_is_used_is_remembered_and_what_is_not_is_forgotten_in_time() {
         let prepared = Prepared::default();
-        prepared.learn(b"used", statement(&prepared, b"a", None));
+        prepared.learn(b"used", statement(b"a", None));
         // The shard is told by the last byte.
         let unused = *b"unused-d";
-        prepared.learn(&unused, statement(&prepared, b"b", None));
+        prepared.learn(&unused, statement(b"b", None));
         for n in 0..3 * MAX_ENTRIES {
             let mut id = id(n);
             id[16] = b'd';
-            prepared.learn(&id, statement(&prepared, b"c", None));
+            prepared.learn(&id, statement(b"c", None));
             assert!(is_known(&prepared, b"used"), "after {n}");
             assert!(is_known(&prepared, &id));
         }
@@ -215,7 +216,7 @@ mod tests {
         let large = vec![b'x'; MAX_TEXT];
         for n in 0..10 * MAX_ENTRIES {
             let text = if n % 100 == 0 { &large[..] } else { b"" };
-            prepared.learn(&id(n), statement(&prepared, text, None));
+            prepared.learn(&id(n), statement(text, None));
         }
         let Some(shard) = prepared.shard(&id(0)) else { panic!("no shard") };
         let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
@@ -224,7 +225,7 @@ mod tests {
             assert!(generation.weight <= MAX_WEIGHT);
         }
         drop(shard);
-        prepared.learn(&[1; MAX_ID + 1], statement(&prepared, b"", None));
+        prepared.learn(&[1; MAX_ID + 1], statement(b"", None));
         assert!(!is_known(&prepared, &[1; MAX_ID + 1]));
     }
 
@@ -233,11 +234,11 @@ mod tests {
         let prepared = Prepared::default();
         for (other, keyspace) in [(&b"b"[..], None), (b"a", Some("ks"))] {
             let id = [other, b"id", keyspace.unwrap_or("").as_bytes()].concat();
-            prepared.learn(&id, statement(&prepared, b"a", None));
-            prepared.learn(&id, statement(&prepared, b"a", None));
+            prepared.learn(&id, statement(b"a", None));
+            prepared.learn(&id, statement(b"a", None));
             assert!(is_known(&prepared, &id));
-            prepared.learn(&id, statement(&prepared, other, keyspace));
-            prepared.learn(&id, statement(&prepared, b"a", None));
+            prepared.learn(&id, statement(other, keyspace));
+            prepared.learn(&id, statement(b"a", None));
             assert!(matches!(prepared.find(&id), Found::Contested));
         }
     }
@@ -251,7 +252,7 @@ mod tests {
                 scope.spawn(move || {
                     for n in 0..3000 {
                         let id = id(n % 500);
-                        prepared.learn(&id, statement(prepared, b"same", None));
+                        prepared.learn(&id, statement(b"same", None));
                         assert!(is_known(prepared, &id), "thread {thread}");
                     }
                 });

@@ -11,11 +11,14 @@ use super::orig::missing;
 use super::pending::Awaited;
 use super::request::Named;
 use super::rules::Rules;
-use super::segment::{Framing, Segment, header_len};
+use super::segment::{self, Framing, Segment, header_len};
 use super::{CassandraParser, Stage};
 
 impl CassandraParser {
     pub(super) fn on_reply<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {
+        if self.reply_drop > 0 {
+            return Ok(Verdict::Drop(std::mem::take(&mut self.reply_drop)));
+        }
         if self.reply_left == 0 && !self.owed.is_empty() {
             let owed = std::mem::take(&mut self.owed);
             cx.inject_reply(&owed);
@@ -42,6 +45,10 @@ impl CassandraParser {
         let version = self.reply_version(&input)?;
         let Some(header) = Header::read(version, &input) else { return Ok(missing(&input, HEADER)) };
         let total = header.total();
+        if self.has_stand_in(header.stream) {
+            self.learn(&header, &[])?;
+            return Ok(Verdict::Drop(total));
+        }
         let looked_at = match self.interest(&header)? {
             Interest::None => 0,
             Interest::Kind => 4.min(header.body),
@@ -87,6 +94,7 @@ impl CassandraParser {
         let awaited = self.pending.get(header.stream);
         let awaited = awaited.ok_or_else(|| ParseError::new("a reply that nobody asked for"))?;
         Ok(match (header.opcode, awaited) {
+            (_, Awaited::StandIn) => Interest::Body,
             (opcode::RESULT, Awaited::Use | Awaited::Prepare | Awaited::UnqualifiedPrepare) => Interest::Body,
             (opcode::RESULT, _) if header.flags & !flag::USE_BETA == 0 => Interest::Kind,
             _ => Interest::None,
@@ -131,6 +139,11 @@ impl CassandraParser {
                     return Err(ParseError::new("a reply that changes the keyspace, to a request that does not"));
                 }
             }
+            (Awaited::StandIn, opcode::SUPPORTED | opcode::ERROR) => {
+                let answer = self.stand_ins.take(stream);
+                self.owed.extend_from_slice(&answer.unwrap_or_default());
+            }
+            (Awaited::StandIn, _) => return Err(ParseError::new("a reply that is none to its request")),
             _ if is_error => {}
             _ => return Err(ParseError::new("a reply that is none to its request")),
         }
@@ -220,18 +233,41 @@ impl CassandraParser {
             if !segment.self_contained {
                 let (head, body) = payload.split_at_checked(HEADER).unwrap_or((payload, &[]));
                 let header = self.reply_header(head)?;
+                if self.has_stand_in(header.stream) {
+                    return Err(ParseError::new("a reply to OPTIONS in several segments"));
+                }
                 return self.pass_first(cx, &segment, &header, body);
             }
             let mut rest = payload;
+            // What goes on of it, where not all does.
+            let mut kept: Option<Vec<u8>> = None;
             while !rest.is_empty() {
                 let header = self.reply_header(rest)?;
                 let whole = rest.split_at_checked(to_usize(header.total()));
                 let Some((envelope, others)) = whole else {
                     return Err(ParseError::new("a reply that goes beyond its segment"));
                 };
+                let stands_in = self.has_stand_in(header.stream);
+                if stands_in {
+                    let before = payload.len().saturating_sub(rest.len());
+                    kept.get_or_insert_with(|| payload.get(..before).unwrap_or_default().to_vec());
+                } else if let Some(kept) = &mut kept {
+                    kept.extend_from_slice(envelope);
+                }
                 self.learn(&header, envelope.get(HEADER..).unwrap_or_default())?;
-                cx.log_reply(&Named(opcode::name(header.opcode)));
+                if !stands_in {
+                    cx.log_reply(&Named(opcode::name(header.opcode)));
+                }
                 rest = others;
+            }
+            match kept {
+                Some(kept) if kept.is_empty() => return Ok(Verdict::Drop(to_u64(total))),
+                Some(kept) => {
+                    let len = segment::write(lz4, true, &[&kept], |part| cx.inject_reply(part));
+                    self.reply_drop = to_u64(total);
+                    return Ok(Verdict::Inject(len));
+                }
+                None => {}
             }
             Ok(Verdict::Pass(cx.unjudged(to_u64(total), "replies are not judged")))
         })

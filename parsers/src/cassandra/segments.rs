@@ -9,6 +9,7 @@ use super::judge::Fate;
 use super::orig::{Unknown, missing};
 use super::rules::Rules;
 use super::segment::{self, Segment, header_len};
+use super::standin::options;
 use super::{CassandraParser, Stage};
 
 /// Where the requests of a connection are in their segments.
@@ -62,6 +63,11 @@ struct Large {
 }
 
 impl Segments {
+    /// Drops so many bytes before anything else.
+    pub(super) fn drop_next(&mut self, len: u64) {
+        self.next = Next::Drop(len);
+    }
+
     /// What is left to be done before anything else.
     pub(super) fn take_next(&mut self) -> Option<Result<u64, ParseError>> {
         match std::mem::take(&mut self.next) {
@@ -109,9 +115,15 @@ impl CassandraParser {
                     self.protocol_error(header.stream, "a request that is too large, on a stream that is not free")
                 );
             }
-            self.refuse_size(cx, &header);
+            let drop = to_u64(segment.total());
             self.segments.discard = total.saturating_sub(have);
-            return Ok(Verdict::Drop(to_u64(segment.total())));
+            return match self.refuse_size(cx, drop, &header)? {
+                None => Ok(Verdict::Drop(drop)),
+                Some(grant) => {
+                    let question = options(header.version, header.stream);
+                    self.rewrite(cx, grant, &question, Next::Drop(drop), lz4)
+                }
+            };
         }
         self.segments.large = Large { at: segment.total(), have: segment.len(), need: to_usize(total) };
         self.on_large(cx, input, lz4)
@@ -169,6 +181,10 @@ impl CassandraParser {
         match fate {
             Fate::Pass(grant) => Ok(Verdict::Pass(grant)),
             Fate::Answered => Ok(Verdict::Drop(total)),
+            Fate::StandIn(grant) => {
+                let question = options(header.version, header.stream);
+                self.rewrite(cx, grant, &question, Next::Drop(total), lz4)
+            }
             Fate::Wait => Ok(Verdict::Wait),
             Fate::Close(error) => Err(error),
         }
@@ -281,11 +297,15 @@ impl CassandraParser {
                 walk.stop = Stop::Pause;
                 break;
             }
+            let mut question = [0; HEADER];
             let fate = match self.request_header(rest) {
                 Err(error) => Err(error),
                 Ok(header) => match rest.get(HEADER..to_usize(header.total())) {
                     None => Err(self.protocol_error(header.stream, "a request that goes beyond its segment")),
-                    Some(body) => Ok((self.judge(cx, frame_len, &header, body), to_usize(header.total()))),
+                    Some(body) => {
+                        question = options(header.version, header.stream);
+                        Ok((self.judge(cx, frame_len, &header, body), to_usize(header.total())))
+                    }
                 },
             };
             let len = match fate {
@@ -295,6 +315,10 @@ impl CassandraParser {
                 }
                 Ok((Fate::Answered, len)) => {
                     walk.cut(payload, begin);
+                    len
+                }
+                Ok((Fate::StandIn(grant), len)) => {
+                    walk.replace(grant, payload, begin, &question);
                     len
                 }
                 Ok((Fate::Wait, _)) => {
@@ -362,6 +386,15 @@ impl<'c> Walk<'c> {
         self.grant = Some(grant);
         if let Kept::Some(kept) = &mut self.kept {
             kept.extend_from_slice(payload.get(self.end..self.end.saturating_add(len)).unwrap_or_default());
+        }
+    }
+
+    /// Something else goes on in the place of the request at hand.
+    fn replace(&mut self, grant: Grant<'c>, payload: &[u8], begin: usize, other: &[u8]) {
+        self.cut(payload, begin);
+        self.grant = Some(grant);
+        if let Kept::Some(kept) = &mut self.kept {
+            kept.extend_from_slice(other);
         }
     }
 

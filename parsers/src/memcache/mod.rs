@@ -34,6 +34,7 @@ impl Protocol for Memcache {
     type Config = Config;
     type Shared = ();
     type Parser = MemcacheParser;
+    const STAND_IN: Option<&'static str> = Some("`mn` (`version` for servers before 1.6.10), binary `version`");
 
     fn open(&self, _meta: &Meta, config: &Config, _shared: &Arc<()>) -> Option<MemcacheParser> {
         Some(MemcacheParser(Spoken::Unknown(config.clone())))

@@ -22,6 +22,7 @@ pub static REGISTRY: Registry = protocols![
     crate::r2d2::R2d2,
     crate::memcache::Memcache,
     crate::cassandra::Cassandra,
+    crate::admission::AdmissionProtocol,
     Passer,
     LineParser,
     BlockParser,

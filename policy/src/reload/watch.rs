@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -79,16 +78,30 @@ fn stamp(paths: &[PathBuf]) -> Stamp {
         for file in files {
             file.hash(&mut hasher);
             if let Ok(meta) = fs::metadata(&file) {
-                (meta.dev(), meta.ino(), meta.size()).hash(&mut hasher);
-                (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()).hash(&mut hasher);
-                // The time of the change of the inode: unlike that of the content, nobody can set it.
-                let changed =
-                    u64::try_from(meta.ctime()).ok().and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)));
+                let changed = trace(&meta, &mut hasher);
                 latest = latest.max(changed.unwrap_or(UNIX_EPOCH));
             }
         }
     }
     Stamp { digest: hasher.finish(), latest }
+}
+
+/// Digests what shows that a file was changed, and tells when it was.
+#[cfg(unix)]
+fn trace(meta: &fs::Metadata, hasher: &mut DefaultHasher) -> Option<SystemTime> {
+    use std::os::unix::fs::MetadataExt;
+    (meta.dev(), meta.ino(), meta.size()).hash(hasher);
+    (meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()).hash(hasher);
+    // The time of the change of the inode: unlike that of the content, nobody can set it.
+    u64::try_from(meta.ctime()).ok().and_then(|s| UNIX_EPOCH.checked_add(Duration::from_secs(s)))
+}
+
+/// Where there are no inodes, sizes and times have to do.
+#[cfg(not(unix))]
+fn trace(meta: &fs::Metadata, hasher: &mut DefaultHasher) -> Option<SystemTime> {
+    let changed = meta.modified().ok();
+    (meta.len(), changed).hash(hasher);
+    changed
 }
 
 fn digest(sources: &Result<Vec<Source>, PolicyErrors>) -> u64 {

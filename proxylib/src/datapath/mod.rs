@@ -225,6 +225,12 @@ impl Datapath {
                 Ok(Moved::Nothing) => idle = idle.saturating_add(1),
                 // A job that ran in place is done by now. Who still waits then waits for the other direction.
                 Ok(Moved::Waits) if !waited && !self.connection.can_wake() => waited = true,
+                Ok(Moved::Waits) if !self.connection.can_wait() => {
+                    let why = "the request must wait, and this host cannot call for it again";
+                    // No error of the bytes, after which a listener may let everything pass.
+                    self.connection.report(FaultKind::Memory, why);
+                    self.fail(direction, Fault { kind: FaultKind::Memory, reply: Cow::Borrowed(b"") });
+                }
                 Ok(Moved::Waits) => self.stream(direction).waiting = true,
                 Err(fault) => self.fail(direction, fault),
             }
@@ -374,6 +380,19 @@ impl Datapath {
         }
     }
 
+    /// Takes back what was to be said to the client where the host cannot say it. Not even the end of the connection may wait
+    /// for that: who was denied something and hears nothing would wait for ever.
+    fn mute(&mut self) {
+        if self.connection.can_answer() || self.reply.out.bytes.is_empty() {
+            return;
+        }
+        if !matches!(self.state, State::Closed(_)) {
+            self.connection.report(FaultKind::Unanswerable, "a denial that this host cannot answer");
+            self.close_with(FaultKind::Unanswerable, b"");
+        }
+        self.reply.out.bytes.clear();
+    }
+
     /// Sums up an event in which bytes of `event` were handed over.
     fn finish(&mut self, event: Direction) -> Effects<'_> {
         if let State::Draining { kind, last, .. } = &mut self.state
@@ -385,6 +404,9 @@ impl Datapath {
             } else if let State::Draining { last: kept, .. } = &mut self.state {
                 *kept = last;
             }
+        }
+        if event == Direction::Orig {
+            self.mute();
         }
         let end_to_server = self.end(Direction::Orig);
         let end_to_client = self.end(Direction::Reply);

@@ -420,6 +420,36 @@ fn a_parser_that_waits_for_replies_is_called_when_there_is_one() {
 }
 
 #[test]
+fn what_would_wait_for_ever_closes_and_never_lets_the_rest_pass() {
+    for on_parse_error in [OnParseError::Close, OnParseError::Passthrough] {
+        let mut instance = instance(Limits::default(), None);
+        Arc::get_mut(&mut instance).unwrap().on_parse_error = on_parse_error;
+        let mut datapath = open(&instance);
+        datapath.connection.forbid_waiting();
+        assert_eq!(orig(&mut datapath, "p00w00p01x"), sent("p00", ""));
+        assert_eq!(orig(&mut datapath, "p01y"), sent("", ""));
+        let (_, client, close) = event(&mut datapath, Direction::Reply, "yes\n");
+        assert_eq!((client.as_str(), close), ("yes\n", Some(FaultKind::Memory)));
+        assert_eq!(datapath.tally().take().errors, 1);
+    }
+}
+
+/// What answers a request where nothing can is taken back, and so is the connection; what is owed comes first.
+#[test]
+fn an_answer_that_the_host_cannot_give_closes() {
+    let mut datapath = datapath();
+    datapath.connection.forbid_answering();
+    assert_eq!(orig(&mut datapath, "p00e00"), sent("p00", ""));
+    let (_, client, close) = event(&mut datapath, Direction::Reply, "yes\n");
+    assert_eq!((client.as_str(), close), ("yes\nERR\n", Some(FaultKind::Parse)));
+    let mut datapath = open(&instance(Limits::default(), None));
+    datapath.connection.forbid_answering();
+    let (server, client, close) = orig(&mut datapath, "p00r03no\np01x");
+    assert_eq!((server.as_str(), client.as_str(), close), ("p00p01x", "", Some(FaultKind::Unanswerable)));
+    assert_eq!(orig(&mut datapath, "p00").0, "");
+}
+
+#[test]
 fn a_job_runs_in_place_where_the_host_cannot_wake() {
     assert_eq!(orig(&mut datapath(), "j00p00"), sent("p00", ""));
 }

@@ -9,6 +9,7 @@
 
 mod any;
 mod rules;
+mod standin;
 mod wire;
 
 use std::sync::Arc;

@@ -29,6 +29,12 @@ impl Wire {
         self.request(0, 1, &[&[0, 1], &short(b"CQL_VERSION"), &short(b"3.0.0")])
     }
 
+    pub(super) fn startup_lz4(self) -> Vec<u8> {
+        let [version, compression] = [["CQL_VERSION", "3.0.0"], ["COMPRESSION", "lz4"]];
+        let texts: Vec<u8> = [version, compression].concat().iter().flat_map(|text| short(text.as_bytes())).collect();
+        self.request(0, 1, &[&[0, 2], &texts])
+    }
+
     pub(super) fn ready(self, stream: i16) -> Vec<u8> {
         self.reply(stream, 2, &[])
     }

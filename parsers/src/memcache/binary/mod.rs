@@ -130,7 +130,7 @@ impl Binary {
 
     /// Drops a request and answers it in its turn.
     fn answer<'c>(&mut self, cx: &mut Context<'c, Rules>, answer: Answer, frame_len: u64) -> Verdict<'c> {
-        if self.turns.ends_unsure() {
+        if self.turns.ends_unsure() || self.turns.is_empty() && !cx.can_answer() {
             self.drop_next = frame_len;
             return self.ask(cx, Some(answer), frame_len);
         }
@@ -152,7 +152,7 @@ impl Binary {
     }
 
     fn give_up<'c>(&mut self, cx: &mut Context<'c, Rules>, answer: Option<Answer>, why: &'static str) -> OnData<'c> {
-        if self.turns.ends_unsure() {
+        if self.turns.ends_unsure() || self.turns.is_empty() && !cx.can_answer() {
             return Ok(self.ask(cx, None, 1));
         }
         self.mode = Mode::Closing;

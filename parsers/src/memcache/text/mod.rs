@@ -150,7 +150,7 @@ impl Text {
         if answer.is_empty() {
             return Verdict::Drop(frame_len);
         }
-        if self.turns.ends_unsure() {
+        if self.turns.ends_unsure() || self.turns.is_empty() && !cx.can_answer() {
             self.drop_next = frame_len;
             return self.ask(cx, Some(answer), frame_len);
         }
@@ -168,13 +168,14 @@ impl Text {
     /// Asks the server for a sign that it has said all it has to say of quiet commands; the client gets `answer` instead.
     fn ask<'c>(&mut self, cx: &mut Context<'c, Rules>, answer: Option<&'static [u8]>, frame_len: u64) -> Verdict<'c> {
         let grant = cx.unjudged(frame_len, "a question that changes nothing, in front of the frame");
-        cx.inject_request(grant, NOOP);
+        let question = if self.meta { NOOP } else { VERSION };
+        cx.inject_request(grant, question);
         self.turns.push(Turn::Barrier(answer));
-        Verdict::Inject(to_u64(NOOP.len()))
+        Verdict::Inject(to_u64(question.len()))
     }
 
     fn give_up<'c>(&mut self, cx: &mut Context<'c, Rules>, why: &'static str, answer: &'static [u8]) -> OnData<'c> {
-        if self.turns.ends_unsure() {
+        if self.turns.ends_unsure() || self.turns.is_empty() && !cx.can_answer() {
             return Ok(self.ask(cx, None, 1));
         }
         self.mode = Mode::Closing;
@@ -219,7 +220,7 @@ impl Text {
                         continue;
                     }
                 },
-                Some(Turn::Barrier(_)) if line == b"MN" => {
+                Some(Turn::Barrier(_)) if self.answers_question(line) => {
                     self.turns.answer_barrier();
                     return Ok(Verdict::Drop(frame_len));
                 }
@@ -250,6 +251,14 @@ impl Text {
                 }
             };
         }
+    }
+
+    /// Whether a line is the answer to our question.
+    fn answers_question(&self, line: &[u8]) -> bool {
+        // A server that wants credentials says so to whatever it is asked.
+        let wants_credentials =
+            matches!(self.mode, Mode::Unauthenticated | Mode::Authenticating) && line == strip_end(UNAUTHENTICATED);
+        wants_credentials || if self.meta { line == b"MN" } else { line.starts_with(b"VERSION ") }
     }
 
     /// Injects answers of ours whose turn it is. Returns their bytes.
@@ -304,6 +313,8 @@ const DENIED: &[u8] = b"CLIENT_ERROR access denied\r\n";
 const UNAUTHENTICATED: &[u8] = b"CLIENT_ERROR unauthenticated\r\n";
 /// A request that changes nothing, answered `MN`.
 const NOOP: &[u8] = b"mn\r\n";
+/// One that servers without meta commands know too.
+const VERSION: &[u8] = b"version\r\n";
 
 /// Bytes of a line before its line feed: from more, memcached hangs up (`try_read_command_ascii`), depending on how they
 /// arrive.

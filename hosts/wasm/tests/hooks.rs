@@ -1,0 +1,206 @@
+//! What the corpus does not show: hosts that refuse, configurations that change, and connections that are closed from outside.
+
+mod common;
+
+use common::{ROOT, configure, connect, delete, send, start, tick, world};
+use serde_json::{Value, json};
+
+const CONNECTION: u32 = 2;
+
+fn config(commands: &[&str]) -> Value {
+    let rules: Vec<Value> = commands.iter().map(|cmd| json!({"cmd": cmd})).collect();
+    let port = json!({"ports": [{"port": "4040"}], "rules": {"l7proto": "r2d2", "l7": rules}});
+    let policy = json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumNetworkPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"endpointSelector": {}, "ingress": [{"toPorts": [port]}]},
+    });
+    json!({
+        "protocol": "r2d2",
+        "policy": {"inline": policy.to_string()},
+        "endpoint": {"labels": {"app": "r2d2"}},
+        "direction": "ingress",
+        "port": 4040,
+        "accessLog": {"level": "requests"},
+        "limits": {"frameTimeoutSeconds": 10},
+    })
+}
+
+fn open() {
+    assert!(start(&config(&["READ"]).to_string()));
+    assert_eq!(connect(CONNECTION), 0);
+}
+
+fn is_closed() -> bool {
+    world(|world| world.closed.contains(&CONNECTION))
+}
+
+#[test]
+fn a_configuration_anew_is_a_new_policy_for_open_connections_and_a_bad_one_changes_nothing() {
+    open();
+    assert_eq!(send(CONNECTION, false, b"READ a\r\n", false).0, b"READ a\r\n");
+    assert!(!configure("{}"));
+    assert_eq!(send(CONNECTION, false, b"READ b\r\n", false).0, b"READ b\r\n");
+    assert!(configure(&config(&["HALT"]).to_string()));
+    // Replies are owed: the denial has its turn behind them.
+    assert_eq!(send(CONNECTION, false, b"READ c\r\nHALT\r\n", false).0, b"HALT\r\n");
+    assert_eq!(send(CONNECTION, true, b"a\r\nb\r\n", false).0, b"a\r\nb\r\nERROR\r\n");
+    assert_eq!(world(|world| world.metric("portcullis.r2d2.policy_generation")), 2);
+}
+
+#[test]
+fn whatever_the_host_refuses_nothing_passes() {
+    for broken in ["proxy_get_buffer_bytes", "proxy_set_buffer_bytes"] {
+        for close in [None, Some("proxy_close_stream")] {
+            open();
+            world(|world| world.broken = [Some(broken), close].into_iter().flatten().collect());
+            // The second one would be rewritten: the denied line is dropped.
+            let sent = send(CONNECTION, false, b"READ a\r\nHALT\r\n", false);
+            assert_eq!(sent, (Vec::new(), false), "{broken}");
+            assert_eq!(send(CONNECTION, false, b"READ b\r\n", false).0, b"", "{broken}");
+            assert_eq!(send(CONNECTION, true, b"a\r\n", false).0, b"", "{broken}");
+            // A close that was refused is asked for again.
+            world(|world| world.broken.clear());
+            tick(1);
+            assert!(is_closed(), "{broken}");
+            assert_eq!(send(CONNECTION, false, b"READ c\r\n", false).0, b"", "{broken}");
+        }
+    }
+}
+
+#[test]
+fn without_metrics_ticks_or_a_configuration_there_is_no_listener() {
+    for broken in ["proxy_define_metric", "proxy_set_tick_period_milliseconds", "proxy_get_buffer_bytes"] {
+        start("");
+        world(|world| world.broken = vec![broken]);
+        assert!(!configure(&config(&["READ"]).to_string()), "{broken}");
+        connect(CONNECTION);
+        assert_eq!(send(CONNECTION, false, b"READ a\r\n", false).0, b"", "{broken}");
+        assert!(is_closed(), "{broken}");
+    }
+}
+
+#[test]
+fn an_unfinished_request_is_closed_in_time() {
+    open();
+    send(CONNECTION, false, b"READ", false);
+    tick(9);
+    assert!(!is_closed());
+    tick(2);
+    assert!(is_closed());
+    assert_eq!(world(|world| world.metric("portcullis.r2d2.errors")), 1);
+    // A clock that is set back closes nothing, and stops nothing.
+    open();
+    world(|world| world.nanoseconds = 0);
+    send(CONNECTION, false, b"READ", false);
+    tick(5);
+    assert!(!is_closed());
+}
+
+#[test]
+fn nobodys_numbers_get_nothing() {
+    open();
+    assert_eq!(send(77, false, b"READ a\r\n", false).0, b"");
+    assert_eq!(send(ROOT, false, b"READ a\r\n", false).0, b"");
+    delete(CONNECTION);
+    assert_eq!(send(CONNECTION, false, b"READ a\r\n", false).0, b"");
+    delete(CONNECTION);
+    assert_eq!(world(|world| world.metric("portcullis.r2d2.connections_active")), 0);
+}
+
+#[test]
+fn as_an_http_filter_it_answers_with_an_error() {
+    open();
+    assert_eq!(common::proxy_on_request_headers(CONNECTION, 3, 1), 1);
+    assert_eq!(world(|world| world.http_status), Some(500));
+}
+
+fn open_protocol(protocol: &str, item: &Value) {
+    let port = json!({"ports": [{"port": "4040"}], "rules": {"l7proto": protocol, "l7": [item]}});
+    let policy = json!({
+        "apiVersion": "cilium.io/v2",
+        "kind": "CiliumNetworkPolicy",
+        "metadata": {"name": "p"},
+        "spec": {"endpointSelector": {}, "ingress": [{"toPorts": [port]}]},
+    });
+    let mut config = config(&[]);
+    config["protocol"] = json!(protocol);
+    config["policy"] = json!({"inline": policy.to_string()});
+    assert!(start(&config.to_string()));
+    connect(CONNECTION);
+}
+
+/// What answers a request that stood in for another is exactly that answer: anything else closes, and reaches nobody.
+#[test]
+fn a_server_that_answers_a_stand_in_in_another_way_is_closed() {
+    let denied = b"CLIENT_ERROR access denied\r\n";
+    for (answer, reaches) in [
+        (&b"MN\r\n"[..], Some(&denied[..])),
+        (b"MN\r\nMN\r\n", None),
+        (b"mn\r\n", None),
+        (b"MN \r\n", None),
+        (b"END\r\n", None),
+        (b"VALUE secret 0 2\r\nMN\r\nEND\r\n", None),
+        (b"ERROR\r\n", None),
+        (b"CLIENT_ERROR unauthenticated\r\n", None),
+        (b"VERSION 1.6.40\r\n", None),
+        (b"HD\r\nMN\r\n", None),
+    ] {
+        open_protocol("memcache", &json!({"command": "get", "keyPrefix": "public/"}));
+        assert_eq!(send(CONNECTION, false, b"get secret\r\n", false).0, b"mn\r\n");
+        let (got, _) = send(CONNECTION, true, answer, false);
+        tick(1);
+        assert_eq!(is_closed(), reaches.is_none(), "{}", answer.escape_ascii());
+        // A server that turns out to want credentials is the reason that the client is told.
+        let allowed: &[&[u8]] = &[reaches.unwrap_or_default(), denied, b"CLIENT_ERROR unauthenticated\r\n"];
+        assert!(got.is_empty() || allowed.contains(&&got[..]), "{}: {}", answer.escape_ascii(), got.escape_ascii());
+    }
+}
+
+/// A denial waits behind the replies that are owed, and those behind it.
+#[test]
+fn a_stand_in_has_its_turn() {
+    open_protocol("memcache", &json!({"command": "get", "keyPrefix": "public/"}));
+    let sent = send(CONNECTION, false, b"get secret\r\nget public/a\r\nget other\r\nmn\r\n", false).0;
+    assert_eq!(sent, b"mn\r\nget public/a\r\n");
+    assert_eq!(send(CONNECTION, true, b"MN", false).0, b"");
+    assert_eq!(send(CONNECTION, true, b"\r\n", false).0, b"CLIENT_ERROR access denied\r\n");
+    let reply = b"VALUE public/a 0 4\r\nMN\r\n\r\nEND\r\n";
+    let denials = b"CLIENT_ERROR access denied\r\n".repeat(2);
+    assert_eq!(send(CONNECTION, true, reply, false).0, [&reply[..], &denials].concat());
+    assert!(!is_closed());
+}
+
+#[test]
+fn a_cassandra_that_answers_options_with_rows_is_closed() {
+    let envelope = |first: u8, stream: u8, opcode: u8, body: &[u8]| {
+        [&[first, 0, 0, stream, opcode, 0, 0, 0, u8::try_from(body.len()).unwrap()][..], body].concat()
+    };
+    let startup = envelope(4, 0, 1, b"\0\x01\0\x0bCQL_VERSION\0\x053.0.0");
+    let text = b"SELECT a FROM ks.t";
+    let query = envelope(4, 7, 7, &[&[0, 0, 0, u8::try_from(text.len()).unwrap()], &text[..], &[0, 1, 0]].concat());
+    for (answer, denied) in [
+        (envelope(0x84, 7, 6, b"\0\0"), true),
+        (envelope(0x84, 7, 0, b"\0\0\0\0\0\0"), true),
+        (envelope(0x84, 7, 8, b"\0\0\0\x01"), false),
+        (envelope(0x84, 7, 2, b""), false),
+        (envelope(0x84, 8, 6, b"\0\0"), false),
+        ([envelope(0x84, 7, 6, b"\0\0"), envelope(0x84, 7, 6, b"\0\0")].concat(), false),
+    ] {
+        open_protocol("cassandra", &json!({"query_action": "insert"}));
+        assert_eq!(send(CONNECTION, false, &startup, false).0, startup);
+        let ready = envelope(0x84, 0, 2, b"");
+        assert_eq!(send(CONNECTION, true, &ready, false).0, ready);
+        assert_eq!(send(CONNECTION, false, &query, false).0, envelope(4, 7, 5, b""));
+        let (got, _) = send(CONNECTION, true, &answer, false);
+        tick(1);
+        assert_eq!(is_closed(), !denied, "{answer:?}");
+        // An error of ours on that stream, or nothing.
+        assert!(if denied { got.get(3..5) == Some(&[7, 0]) } else { got.is_empty() || got[4] == 0 }, "{got:?}");
+        // The stream is free again, and what stood on it once is forgotten.
+        if denied {
+            assert_eq!(send(CONNECTION, false, &query, false).0, envelope(4, 7, 5, b""));
+        }
+    }
+}
