@@ -3,11 +3,13 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use portcullis_parsers::{cassandra::Cassandra, memcache::Memcache, r2d2::R2d2};
+use portcullis_parsers::{admission::AdmissionProtocol, cassandra::Cassandra, memcache::Memcache, r2d2::R2d2};
+use portcullis_policy::DocumentCompiler;
 use portcullis_proxylib::{Context, Direction, Input, Meta, OnData, Parser, Protocol, Registry, Verdict, protocols};
 
 /// The protocols for production, counted.
-pub(super) static REGISTRY: Registry = protocols![Counted(R2d2), Counted(Memcache), Counted(Cassandra)];
+pub(super) static REGISTRY: Registry =
+    protocols![Counted(R2d2), Counted(Memcache), Counted(Cassandra), Counted(AdmissionProtocol)];
 
 /// What the parsers of this thread did since this was last reset.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,6 +46,10 @@ impl<P: Protocol> Protocol for Counted<P> {
     type Config = P::Config;
     type Shared = P::Shared;
     type Parser = CountedParser<P::Parser>;
+
+    fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
+        self.0.documents()
+    }
 
     fn open(&self, meta: &Meta, config: &P::Config, shared: &Arc<P::Shared>) -> Option<Self::Parser> {
         self.0.open(meta, config, shared).map(CountedParser)

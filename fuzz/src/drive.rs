@@ -62,9 +62,9 @@ impl Run {
         let (datapath, instance, records) = listener.open();
         // memcached has no bound for `get` lines. Ours is far above what a script holds.
         let retrieves = script.client().windows(3).any(|word| word == b"get");
-        // Cassandra's requests are held whole.
-        let max_held = if retrieves || listener.protocol == "cassandra" { usize::MAX } else { MAX_HELD };
-        let frames_are_held = listener.protocol == "cassandra";
+        // Cassandra's requests are held whole, and so are those for admission.
+        let frames_are_held = matches!(listener.protocol, "cassandra" | "admission");
+        let max_held = if retrieves || frames_are_held { usize::MAX } else { MAX_HELD };
         let (seen, unread) = (Seen::default(), VecDeque::new());
         Self { seen, datapath, instance, records, way, unread, bytes: 0, events: 0, max_held, frames_are_held }
     }

@@ -9,6 +9,9 @@
 //! * Its replies are understood, and nobody waits for a server that has answered.
 #![forbid(unsafe_code)]
 
+mod admission_http;
+mod admission_review;
+mod book;
 mod cassandra;
 mod counted;
 mod drive;
@@ -39,6 +42,8 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("cassandra_replies", cassandra_replies),
     ("cassandra_cql", cassandra_cql),
     ("policy", policy),
+    ("admission_review", admission_review),
+    ("admission_http", admission_http),
 ];
 
 /// memcached requests, text or whatever their first byte says, and a server that answers them.
@@ -94,6 +99,18 @@ pub fn policy(data: &[u8]) {
     policy::load(data);
 }
 
+/// An AdmissionReview, or any other JSON.
+pub fn admission_review(data: &[u8]) {
+    admission_review::read(data);
+}
+
+/// Requests for admission, and replies of an upstream that are as strange as they are.
+pub fn admission_http(data: &[u8]) {
+    if let Some(script) = Script::read(data) {
+        play("admission", &script);
+    }
+}
+
 /// What a scenario does, as input for the entries that play scripts. Nothing where it is about another protocol.
 pub fn encode(scenario: &Scenario) -> Option<(&'static str, Vec<u8>)> {
     let name = match (&*scenario.protocol, scenario.steps.iter().any(|step| matches!(step, testing::Step::Server(_)))) {
@@ -101,6 +118,7 @@ pub fn encode(scenario: &Scenario) -> Option<(&'static str, Vec<u8>)> {
         ("memcache", false) => "memcache_text",
         ("r2d2", _) => "r2d2",
         ("cassandra", _) => "cassandra_replies",
+        ("admission", _) => "admission_http",
         _ => return None,
     };
     let step = |step: &testing::Step| match step {
@@ -109,9 +127,12 @@ pub fn encode(scenario: &Scenario) -> Option<(&'static str, Vec<u8>)> {
         testing::Step::ClientEnd(()) => Step::ClientEnd,
         testing::Step::ServerEnd(()) => Step::ServerEnd,
     };
+    let mode = scenario.config.get("mode").and_then(serde_json::Value::as_str);
     let settings = match (scenario.config.get("authentication"), scenario.config.get("server")) {
         (Some(_), _) => 0x19,
         (_, Some(_)) => 0x1d,
+        _ if mode == Some("guard") => 0x19,
+        _ if mode == Some("shadow") => 0x1d,
         _ => 1,
     };
     let steps: Vec<_> = scenario.steps.iter().map(step).collect();
@@ -187,6 +208,9 @@ fn compare(way: Way, expected: &Seen, seen: &Seen) {
 fn check_denied(listener: Listener, seen: &Seen) {
     if listener.protocol == "cassandra" {
         return cassandra::check_server(listener.rules, &seen.to_server);
+    }
+    if listener.protocol == "admission" {
+        return admission_http::check(listener, seen);
     }
     if listener.rules != Rules::DenyAll || listener.servers == Servers::Authenticating {
         return;

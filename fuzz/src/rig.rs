@@ -34,6 +34,10 @@ pub(super) enum Servers {
     Authenticating,
     /// Those without meta commands.
     Old,
+    /// A webhook behind hooks that deny.
+    Guarded,
+    /// A webhook that hooks are compared with.
+    Shadowed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,6 +56,8 @@ impl Listener {
         let servers = match (protocol, settings >> 2 & 7) {
             ("memcache", 6) => Servers::Authenticating,
             ("memcache", 7) => Servers::Old,
+            ("admission", 6) => Servers::Guarded,
+            ("admission", 7) => Servers::Shadowed,
             _ => Servers::Usual,
         };
         Self { protocol, rules, servers }
@@ -86,23 +92,30 @@ impl Listener {
             rules["deny"] = self.denied();
         }
         let config = match self.servers {
+            Servers::Usual if self.protocol == "admission" => json!({"callers": "anonymous"}),
             Servers::Usual => Value::Null,
+            Servers::Guarded => json!({"callers": "anonymous", "mode": "guard"}),
+            Servers::Shadowed => json!({"callers": "anonymous", "mode": "shadow"}),
             Servers::Authenticating => json!({"authentication": true}),
             Servers::Old => json!({"server": ">=1.4.0"}),
         };
+        let policy = json!({
+            "apiVersion": kind.0,
+            "kind": kind.1,
+            "metadata": {"name": "fuzz"},
+            "spec": {
+                "endpointSelector": {},
+                "ingress": [{"toPorts": [{"ports": [{"port": PORT.to_string(), "protocol": "TCP"}], "rules": rules}]}],
+            },
+        });
+        let hooks = [hook("droids", &json!([])), hook("label", &json!([{"setLabels": {"owner": "luke"}}]))];
+        let hooks = hooks.into_iter().filter(|_| self.protocol == "admission");
+        let policy: Vec<_> = std::iter::once(policy).chain(hooks).collect();
         let scenario = json!({
             "name": "fuzz",
             "protocol": self.protocol,
             "config": config,
-            "policy": {
-                "apiVersion": kind.0,
-                "kind": kind.1,
-                "metadata": {"name": "fuzz"},
-                "spec": {
-                    "endpointSelector": {},
-                    "ingress": [{"toPorts": [{"ports": [{"port": PORT.to_string(), "protocol": "TCP"}], "rules": rules}]}],
-                },
-            },
+            "policy": policy,
             "port": PORT,
             "steps": [],
             "expect": {},
@@ -119,6 +132,10 @@ impl Listener {
             ("cassandra", Rules::AllowAll) => json!([{}]),
             ("cassandra", Rules::Reads) => json!([{"query_action": "select", "query_table": "^a"}]),
             ("cassandra", Rules::NotNo) => json!([{"actions": CASSANDRA_ACTIONS}]),
+            ("admission", Rules::DenyAll) => json!([{"path": "/"}]),
+            ("admission", Rules::AllowAll) => json!([{}]),
+            ("admission", Rules::Reads) => json!([{"pathRegex": "^/d"}]),
+            ("admission", Rules::NotNo) => json!([{"pathPrefix": "/"}]),
             (_, Rules::DenyAll) => json!([{"cmd": "READ", "file": "^$"}]),
             (_, Rules::AllowAll) => json!([{}]),
             ("memcache", Rules::Reads) => json!([{"command": "get", "keyPrefix": "a"}]),
@@ -132,9 +149,21 @@ impl Listener {
         match self.protocol {
             "memcache" => json!([{"command": ["get", "gat", "writeGroup"], "keyPrefix": "no"}]),
             "cassandra" => json!([{"actions": CASSANDRA_ACTIONS, "keyspacePrefix": "no"}]),
+            "admission" => json!([{"pathPrefix": "/no"}]),
             _ => json!([{"cmd": "READ", "file": "no.*"}, {"cmd": "WRITE", "file": "no.*"}]),
         }
     }
+}
+
+/// A hook that denies what one user does, and what has one name.
+fn hook(name: &str, mutate: &Value) -> Value {
+    let rules = json!([{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"]}]);
+    let deny = json!([{"deny": {"users": ["vader"], "message": "no"}}, {"deny": {"names": ["bad"], "message": "no"}}]);
+    let mut spec = json!({"uri": format!("/{name}"), "doc": "for fuzzing", "failurePolicy": "Ignore", "rules": rules, "decide": deny});
+    if mutate != &json!([]) {
+        spec["mutate"] = mutate.clone();
+    }
+    json!({"apiVersion": "portcullis.dev/v1", "kind": "AdmissionHook", "metadata": {"name": name}, "spec": spec})
 }
 
 const CASSANDRA_ACTIONS: &[&str] =

@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod admission;
 pub mod cassandra;
 pub mod memcache;
 pub mod r2d2;
@@ -20,4 +21,5 @@ pub mod test;
 use portcullis_proxylib::{Registry, protocols};
 
 /// The protocols for production.
-pub static REGISTRY: Registry = protocols![r2d2::R2d2, memcache::Memcache, cassandra::Cassandra];
+pub static REGISTRY: Registry =
+    protocols![r2d2::R2d2, memcache::Memcache, cassandra::Cassandra, admission::AdmissionProtocol,];

@@ -79,6 +79,16 @@ fn the_corpus_of_policy_holds() {
 }
 
 #[test]
+fn the_corpus_of_admission_http_holds() {
+    check_corpus("admission_http");
+}
+
+#[test]
+fn the_corpus_of_admission_review_holds() {
+    check_corpus("admission_review");
+}
+
+#[test]
 fn every_target_has_a_corpus_that_is_checked_here() {
     let source = include_str!("fuzz_entries.rs");
     for (name, _) in ENTRIES {

@@ -90,6 +90,7 @@ callbacks! {
 
     close = envoy_dynamic_module_callback_network_filter_close_with_details(filter: *mut c_void, how: u32, why: Buf);
     read_disable = envoy_dynamic_module_callback_network_filter_read_disable(filter: *mut c_void, disable: u8) -> u32;
+    enable_half_close = envoy_dynamic_module_callback_network_filter_enable_half_close(filter: *mut c_void, enabled: u8);
 
     connection_id = envoy_dynamic_module_callback_network_filter_get_connection_id(filter: *mut c_void) -> u64;
     remote_address = envoy_dynamic_module_callback_network_filter_get_remote_address(filter: *mut c_void, address: *mut Buf, port: *mut u32) -> u8;

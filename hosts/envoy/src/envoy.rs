@@ -134,6 +134,12 @@ impl Filter {
         unsafe { abi::read_disable(self.0, u8::from(stop)) };
     }
 
+    /// Keeps the connection open when only one side has closed its half, as `tcp_proxy` has it, too.
+    pub(crate) fn enable_half_close(self) {
+        // SAFETY: the filter is alive, and so is its connection when it is made.
+        unsafe { abi::enable_half_close(self.0, 1) }
+    }
+
     pub(crate) fn connection_id(self) -> u64 {
         // SAFETY: the filter is alive.
         unsafe { abi::connection_id(self.0) }

@@ -41,6 +41,9 @@ impl Handle {
 
     /// The connection is there, nothing was read yet.
     pub(crate) fn open(&self) {
+        // Behind a filter that answers by itself there is no other to ask for it, and the answers to a client that has said
+        // all it has to say would be lost.
+        self.filter.enable_half_close();
         let waker = self.waker.get_or_init(|| Arc::new(Waker::new(self.filter.scheduler())));
         self.listener.watch(waker);
         self.listener.stats.opened(self.filter);

@@ -112,6 +112,10 @@ callbacks! {
         0
     }
 
+    fn envoy_dynamic_module_callback_network_filter_enable_half_close(_filter: *mut c_void, enabled: u8) {
+        assert_eq!(enabled, 1, "half-closed connections are what this stand-in has");
+    }
+
     fn envoy_dynamic_module_callback_network_filter_get_connection_id(_filter: *mut c_void) -> u64 {
         7
     }

@@ -1,0 +1,45 @@
+//! `portcullis admission check`.
+
+use std::path::PathBuf;
+
+use portcullis_parsers::REGISTRY;
+use portcullis_policy::lint;
+
+use super::load;
+use crate::commands::check;
+use crate::exit::Exit;
+use crate::output::{Look, Output};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Ends with status 1 if there is any warning. Notes do not count.
+    #[arg(long)]
+    deny_warnings: bool,
+    /// Hooks, and policies beside them: files, and directories whose .yaml, .yml and .json files are read.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
+    let checked = load::load(&args.paths).and_then(|loaded| {
+        let found = lint::check(&loaded.sources, &REGISTRY, &load::OPTIONS, None)?;
+        Ok((loaded, found))
+    });
+    let (loaded, found) = match checked {
+        Ok(checked) => checked,
+        Err(errors) => return check::refuse(&errors, out),
+    };
+    if !out.is_json() {
+        for hook in loaded.hooks() {
+            let kind = if hook.spec().mutating { "mutating" } else { "validating" };
+            let tests = match hook.tests().len() {
+                1 => "1 test".to_owned(),
+                count => format!("{count} tests"),
+            };
+            out.line(format_args!("{} at {}: {kind}, {tests}", out.paint(Look::Strong, hook.name()), hook.uri()))?;
+        }
+    }
+    check::report(loaded.sources.len(), &found, out)?;
+    let warned = found.iter().any(|finding| !finding.lint.is_note());
+    Ok(Exit::well_if(!(args.deny_warnings && warned)))
+}
