@@ -117,6 +117,10 @@ fn as_an_http_filter_it_answers_with_an_error() {
 }
 
 fn open_protocol(protocol: &str, item: &Value) {
+    open_with(protocol, item, &Value::Null);
+}
+
+fn open_with(protocol: &str, item: &Value, protocol_config: &Value) {
     let port = json!({"ports": [{"port": "4040"}], "rules": {"l7proto": protocol, "l7": [item]}});
     let policy = json!({
         "apiVersion": "cilium.io/v2",
@@ -126,6 +130,7 @@ fn open_protocol(protocol: &str, item: &Value) {
     });
     let mut config = config(&[]);
     config["protocol"] = json!(protocol);
+    config["protocolConfig"] = protocol_config.clone();
     config["policy"] = json!({"inline": policy.to_string()});
     assert!(start(&config.to_string()));
     connect(CONNECTION);
@@ -170,6 +175,65 @@ fn a_stand_in_has_its_turn() {
     let denials = b"CLIENT_ERROR access denied\r\n".repeat(2);
     assert_eq!(send(CONNECTION, true, reply, false).0, [&reply[..], &denials].concat());
     assert!(!is_closed());
+}
+
+/// A server that wants credentials answers all questions with that: a connection that is given up has its last words all the same.
+#[test]
+fn who_has_not_said_credentials_is_told_why_the_connection_ends() {
+    open_with("memcache", &json!({"command": "get"}), &json!({"authentication": true}));
+    assert_eq!(send(CONNECTION, false, b"get a\r\n", false).0, b"mn\r\n");
+    let refusal = b"CLIENT_ERROR unauthenticated\r\n";
+    assert_eq!(send(CONNECTION, true, refusal, false).0, refusal);
+    assert_eq!(send(CONNECTION, false, &[b'x'; 5000], false).0, b"mn\r\n");
+    assert_eq!(send(CONNECTION, true, refusal, false).0, b"ERROR\r\n");
+    tick(1);
+    assert!(is_closed());
+    assert_eq!(world(|world| world.metric("portcullis.memcache.errors")), 1);
+}
+
+/// Opaques are the client's own, and quiet requests may have no answer: neither says what belongs to what.
+#[test]
+fn a_binary_stand_in_has_its_turn_whatever_the_opaques_say() {
+    let packet = |magic: u8, opcode: u8, opaque: &[u8; 4], key: &[u8], value: &[u8]| {
+        let (key_len, body) = (u8::try_from(key.len()).unwrap(), u8::try_from(key.len() + value.len()).unwrap());
+        let head = [magic, opcode, 0, key_len, 0, 0, 0, 0, 0, 0, 0, body];
+        [&head[..], opaque, &[0; 8], key, value].concat()
+    };
+    let ask = |opcode, opaque, key| packet(0x80, opcode, opaque, key, b"");
+    let question = ask(0x0b, b"\n\n\n\n", b"");
+    let version = packet(0x81, 0x0b, b"\n\n\n\n", b"", b"1.6.40");
+    let one = packet(0x81, 0x00, b"\n\n\n\n", b"", b"\0\0\0\0one");
+    let begin = || {
+        open_protocol("memcache", &json!({"command": "get", "keyPrefix": "public/"}));
+        // A quiet get that passes, one that is denied, a denied get, one that passes, and a version of the client's own.
+        let sent = [
+            ask(0x09, b"\n\n\n\n", b"public/a"),
+            ask(0x09, b"\n\n\n\n", b"secret"),
+            ask(0x00, b"same", b"secret"),
+            ask(0x00, b"\n\n\n\n", b"public/b"),
+            ask(0x0b, b"\n\n\n\n", b""),
+        ];
+        let passed = [sent[0].clone(), question.clone(), sent[3].clone()].concat();
+        assert_eq!(send(CONNECTION, false, &sent.concat(), false).0, passed);
+    };
+    begin();
+    let (head, rest) = version.split_at(24);
+    assert_eq!(send(CONNECTION, true, head, false).0, b"");
+    let (denials, _) = send(CONNECTION, true, rest, false);
+    let denied = |bytes: &[u8], opcode, opaque: &[u8]| {
+        bytes.len() == 37 && bytes[..2] == [0x81, opcode] && bytes[6..8] == [0, 8] && bytes[12..16] == *opaque
+    };
+    assert!(denied(&denials[..37], 0x09, b"\n\n\n\n") && denied(&denials[37..], 0x00, b"same"));
+    let (last, _) = send(CONNECTION, true, &one, false);
+    assert!(last.starts_with(&one) && denied(&last[one.len()..], 0x0b, b"\n\n\n\n"));
+    assert!(!is_closed());
+    // In the place of the question's answer: that to a later request, one to nothing, and text.
+    for answer in [&one[..], &packet(0x81, 0x0a, b"\n\n\n\n", b"", b""), b"ERROR\r\n"] {
+        begin();
+        assert_eq!(send(CONNECTION, true, answer, false).0, b"", "{}", answer.escape_ascii());
+        tick(1);
+        assert!(is_closed(), "{}", answer.escape_ascii());
+    }
 }
 
 #[test]

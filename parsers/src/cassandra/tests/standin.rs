@@ -19,6 +19,7 @@ const STREAMS: i16 = 8;
 /// A client, a server and what stands between them.
 struct World {
     datapath: Datapath,
+    log: Arc<Recorder>,
     can_answer: bool,
     wire: Wire,
     /// Whether segments may be compressed, if there are any.
@@ -40,7 +41,8 @@ struct World {
 impl World {
     fn new(wire: Wire, lz4: Option<bool>, can_answer: bool, seed: u64) -> Self {
         let scenario = scenario(Vec::new());
-        let instance = Arc::new(CoreHost::new(REGISTRY).instance(&scenario, &Arc::<Recorder>::default()).unwrap());
+        let log = Arc::<Recorder>::default();
+        let instance = Arc::new(CoreHost::new(REGISTRY).instance(&scenario, &log).unwrap());
         let mut connection = instance.open(scenario.meta().unwrap()).unwrap();
         connection.forbid_waiting();
         if !can_answer {
@@ -53,6 +55,7 @@ impl World {
         assert_eq!(datapath.receive(Direction::Reply, &[&ready], false, Time(0)).passed, ready.len());
         Self {
             datapath,
+            log,
             can_answer,
             wire,
             lz4,
@@ -252,6 +255,8 @@ proptest! {
         }
         prop_assert!(world.asked.is_empty(), "not answered: {:?}", world.asked);
         prop_assert!(world.parts.concat().is_empty() && world.arrived.concat().is_empty());
+        let of_ours = |line: &serde_json::Value| line.to_string().to_uppercase().contains("SUPPORTED");
+        prop_assert!(!world.log.lines().iter().any(of_ours), "the log speaks of what nobody asked");
         prop_assert!(world.answered.iter().all(|&count| count > 0), "{:?}", world.answered);
     }
 }

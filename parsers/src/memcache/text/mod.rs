@@ -256,8 +256,8 @@ impl Text {
     /// Whether a line is the answer to our question.
     fn answers_question(&self, line: &[u8]) -> bool {
         // A server that wants credentials says so to whatever it is asked.
-        let wants_credentials =
-            matches!(self.mode, Mode::Unauthenticated | Mode::Authenticating) && line == strip_end(UNAUTHENTICATED);
+        let may_want = matches!(self.mode, Mode::Unauthenticated | Mode::Authenticating | Mode::Closing);
+        let wants_credentials = may_want && line == strip_end(UNAUTHENTICATED);
         wants_credentials || if self.meta { line == b"MN" } else { line.starts_with(b"VERSION ") }
     }
 
