@@ -2,7 +2,7 @@
 //! configured.
 
 use super::at::{At, Reader, shorten};
-use super::conditions::{Operations, unknown_operation};
+use super::conditions::{Operations, group_of, is_core as is_core_resource, plural_of, unknown_operation};
 use super::context::{Context, Entry, Keyed, Metadata, Side};
 use super::selectors::Selector;
 use super::spec::{Scope, WebhookRule};
@@ -73,6 +73,7 @@ impl Rule {
             }
         }
         check_resources(&resources, reader);
+        check_belonging(&resources, &groups, reader);
 
         let names = |list: Vec<(String, At<'_>)>| list.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
         let written = WebhookRule {
@@ -167,6 +168,26 @@ fn check_resources(resources: &[(String, At<'_>)], reader: &mut Reader) {
             reader.refuse(at, message);
         } else if everything && name != "*" && !name.contains('/') {
             reader.refuse(at, format!("`{shown}` stands beside `*`, which means it, too; leave one of them out"));
+        }
+    }
+}
+
+/// What is known not to be in any of the groups is never asked about.
+fn check_belonging(resources: &[(String, At<'_>)], groups: &[(String, At<'_>)], reader: &mut Reader) {
+    let is_core = groups.iter().all(|(group, _)| group.is_empty());
+    let is_bare =
+        groups.iter().all(|(group, _)| BARE_GROUPS.get(1..).is_some_and(|bare| bare.contains(&group.as_str())));
+    for (name, at) in resources {
+        let resource = name.split_once('/').map_or(name.as_str(), |(resource, _)| resource);
+        if let Some(plural) = plural_of(resource) {
+            reader.refuse(at, format!("`{}` is no resource, but a kind's name; write `{plural}`", shorten(name)));
+        } else if let Some(group) = group_of(resource).filter(|_| is_core && !groups.is_empty()) {
+            let message =
+                format!("`{}` is not of the core group; write a rule with `apiGroups: [{group}]`", shorten(name));
+            reader.refuse(at, message);
+        } else if is_bare && !groups.is_empty() && is_core_resource(resource) {
+            let message = format!("`{}` is of the core group; write a rule with `apiGroups: [\"\"]`", shorten(name));
+            reader.refuse(at, message);
         }
     }
 }

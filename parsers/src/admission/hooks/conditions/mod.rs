@@ -23,7 +23,7 @@ use limits::Limits;
 pub(super) use metadata::Missing;
 use metadata::{Change, Changed};
 use request::{Kinds, Resources};
-pub(super) use request::{Operations, unknown_operation};
+pub(super) use request::{Operations, group_of, is_core, plural_of, unknown_operation};
 use tolerations::Taint;
 use who::ServiceAccounts;
 

@@ -107,7 +107,11 @@ impl Resources {
         let mut resources = Vec::new();
         for (text, at) in reader.strings(at) {
             let (resource, sub) = text.split_once('/').unwrap_or((&text, ""));
-            if let Some((_, group)) = RESOURCES_OF_GROUPS.iter().find(|(names, _)| names.contains(&resource)) {
+            let name = resource.split_once('.').map_or(resource, |(name, _)| name);
+            if let Some(plural) = plural_of(name) {
+                reader.refuse(&at, format!("`{name}` is no resource, but a kind's name; write `{plural}`"));
+            }
+            if let Some(group) = group_of(resource) {
                 let message = format!(
                     "`{resource}` without a group is of the core group, which has none; write `{resource}.{group}`"
                 );
@@ -136,6 +140,43 @@ impl Resources {
         })
     }
 }
+
+/// The group of a resource that is known to be in one, and not in the core group.
+pub(in super::super) fn group_of(resource: &str) -> Option<&'static str> {
+    RESOURCES_OF_GROUPS.iter().find(|(names, _)| names.contains(&resource)).map(|(_, group)| *group)
+}
+
+/// Whether a resource is known to be in the core group.
+pub(in super::super) fn is_core(resource: &str) -> bool {
+    CORE_RESOURCES.contains(&resource)
+}
+
+/// The resource that is meant by the name of one object of it.
+pub(in super::super) fn plural_of(name: &str) -> Option<&'static str> {
+    let mut known = RESOURCES_OF_GROUPS.iter().flat_map(|(names, _)| *names).chain(CORE_RESOURCES).copied();
+    known.find(|plural| {
+        plural.strip_suffix('s') == Some(name)
+            || plural.strip_suffix("es") == Some(name)
+            || plural.strip_suffix("ies").zip(name.strip_suffix('y')).is_some_and(|(plural, one)| plural == one)
+    })
+}
+
+/// Resources of the core group.
+const CORE_RESOURCES: &[&str] = &[
+    "pods",
+    "services",
+    "namespaces",
+    "nodes",
+    "secrets",
+    "configmaps",
+    "serviceaccounts",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "replicationcontrollers",
+    "podtemplates",
+    "resourcequotas",
+    "limitranges",
+];
 
 /// Kinds that are known to be in a group: without it, a condition would never hold.
 const KINDS_OF_GROUPS: &[(&[&str], &str)] = &[

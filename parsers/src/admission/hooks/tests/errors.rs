@@ -120,6 +120,10 @@ fn name_the_place_and_what_to_do() {
             "`Pod` is not a resource; write `pods`, `deployments.apps`, `pods/exec`, `*/scale`, or `*`",
         ),
         (
+            "  decide: [{allow: {resources: [networkpolicy.networking.k8s.io]}}]",
+            "`networkpolicy` is no resource, but a kind's name; write `networkpolicies`",
+        ),
+        (
             "  decide: [{allow: {serviceAccounts: [robot]}}]",
             "hooks.yaml:10:39: h/spec.decide[0].allow.serviceAccounts[0]: `robot` is not `namespace:name` of a service account, either of which may be `*`",
         ),
@@ -304,6 +308,22 @@ fn speak_of_the_rules_of_webhooks() {
         (
             "operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [Pod]",
             "`Pod` is not a resource; write `pods`",
+        ),
+        (
+            "operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: [pods, deployments/scale]",
+            "`deployments/scale` is not of the core group; write a rule with `apiGroups: [apps]`",
+        ),
+        (
+            "operations: [CREATE], apiGroups: [apps, batch], apiVersions: [v1], resources: [deployments, pods]",
+            "`pods` is of the core group; write a rule with `apiGroups: [\"\"]`",
+        ),
+        (
+            "operations: [CREATE], apiGroups: [apps], apiVersions: [v1], resources: [deployment]",
+            "`deployment` is no resource, but a kind's name; write `deployments`",
+        ),
+        (
+            "operations: [CREATE], apiGroups: [networking.k8s.io], apiVersions: [v1], resources: [ingress]",
+            "`ingress` is no resource, but a kind's name; write `ingresses`",
         ),
         (
             "operations: [CREATE], apiGroups: [''], apiVersions: [v1], resources: ['*', pods]",
