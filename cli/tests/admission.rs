@@ -174,6 +174,14 @@ fn hooks_are_spread_over_config_maps() {
     assert!(ran.status == 3 && ran.stderr.contains("`hook-0.yaml` has 11"), "{} {}", ran.status, ran.stderr);
 }
 
+/// A file with these tokens in its document of callers.
+fn write_callers(dir: &Path, tokens: &str) -> String {
+    let head = "apiVersion: portcullis.dev/v1\nkind: AdmissionCallers\nmetadata: {name: a}";
+    let path = dir.join("callers.yaml");
+    std::fs::write(&path, format!("{head}\nspec: {{tokens: [{tokens}]}}\n")).expect("written");
+    path.to_str().expect("a path").to_owned()
+}
+
 #[test]
 fn what_is_of_the_api_server_names_what_it_looks_for() {
     let user = |args: &[&str]| {
@@ -188,7 +196,9 @@ fn what_is_of_the_api_server_names_what_it_looks_for() {
     assert_eq!(user(&["--port", "8443", "--name", "a", "--namespace", "b"])["name"], "a.b.svc:8443");
     assert_eq!(user(&["--url", "https://localhost"])["name"], "localhost:443");
     assert_eq!(user(&["--layout", "node"])["name"], "127.0.0.1:8443");
-    assert_eq!(user(&["--token-file", "/t"])["user"], serde_json::json!({"tokenFile": "/t"}));
+    let dir = tempfile::tempdir().expect("a directory");
+    let callers = write_callers(dir.path(), &format!("{{name: a, sha256: {}}}", "0a".repeat(32)));
+    assert_eq!(user(&["--token-file", "/t", &callers])["user"], serde_json::json!({"tokenFile": "/t"}));
     let ran = admission(&[&["manifests", "--callers", "anonymous", "--only", "kubeconfig"], ALL].concat());
     assert_eq!(ran.status, 2, "{ran:?}");
 
@@ -315,9 +325,13 @@ fn what_cannot_work_is_refused() {
         "apiVersion: portcullis.dev/v1\nkind: L7Policy\nmetadata: {name: admission-callers}\nspec:\n  endpointSelector: {}\n  ingress: [{fromEntities: [all]}]\n",
     );
     let key = write("key.pem", "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n");
-    let none = write(
-        "none.yaml",
-        "apiVersion: portcullis.dev/v1\nkind: AdmissionCallers\nmetadata: {name: a}\nspec: {tokens: []}\n",
+    let none = write_callers(dir.path(), "");
+    // With nothing but a hook for others beside it, the document is left out with the hook.
+    let pods = std::fs::read_to_string(here().join("hooks/pods.yaml")).expect("a hook");
+    let tokens = format!("spec: {{tokens: [{{name: a, sha256: {}}}]}}\n", "0a".repeat(32));
+    let left_out = write(
+        "left-out.yaml",
+        &format!("{pods}---\napiVersion: portcullis.dev/v1\nkind: AdmissionCallers\nmetadata: {{name: a}}\n{tokens}"),
     );
     let ca = &["--ca-bundle", "ca.crt"];
     let hooks = &["hooks"];
@@ -342,6 +356,11 @@ fn what_cannot_work_is_refused() {
         (&[ca, &[&one, &same]], 3, "two files are named `one.yaml`"),
         (&[ca, &[&spaced]], 3, "cannot be a key"),
         (&[ca, &[&policy], hooks], 3, "do not go together"),
+        (&[ca, &["--token-file", "/t"], hooks], 3, "write a document of kind `AdmissionCallers`"),
+        (&[ca, &["--token-file", "/t", &none], hooks], 3, "write a document of kind `AdmissionCallers`"),
+        (&[ca, &["--token-file", "/t", "--target", "other", &left_out, "hooks/team-label.yaml"]], 3, "with 401"),
+        (&[ca, &["--token-file", "t"], hooks], 2, "`--token-file t` is relative"),
+        (&[ca, &["--api-server-dir", "d"], hooks], 2, "`--api-server-dir d` is relative"),
     ] {
         let args = [&[&["manifests"][..]], args].concat().concat();
         let ran = admission(&args);
@@ -405,7 +424,7 @@ fn a_review_is_answered_as_the_api_server_gets_it() {
         (&["--uri", "/no"], 2, "`/no-latest`, `/team-label`"),
         (&["--user", "x"], 2, "says itself who asks"),
         (&["--patched"], 2, "of one hook"),
-        (&["--patched", "--hook", "no-latest"], 3, "denies it"),
+        (&["--patched", "--hook", "no-latest"], 1, "denies it"),
     ] {
         let ran = eval(args);
         assert!(ran.status == status && ran.stderr.contains(words), "{args:?}: {ran:?}");

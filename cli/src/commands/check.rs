@@ -165,6 +165,10 @@ pub(super) fn report(files: usize, found: &[Finding], out: &mut Output) -> anyho
         let (level, look) = level(finding.lint);
         let lint = out.paint(Look::Faint, format_args!("[{}]", finding.lint));
         out.line(format_args!("{}: {finding} {lint}", out.paint(look, level)))?;
+        // The message of a protocol's document says it all.
+        if finding.lint == Lint::Document {
+            continue;
+        }
         if explained.insert(finding.lint) {
             out.line(format_args!("    why: {}", finding.lint.why()))?;
         }

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let checked = load::load(&args.paths).and_then(|loaded| {
+    let checked = load::load(&args.paths)?.and_then(|loaded| {
         let found = lint::check(&loaded.sources, &REGISTRY, &load::OPTIONS, None)?;
         Ok((loaded, found))
     });
@@ -29,6 +29,9 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         Ok(checked) => checked,
         Err(errors) => return check::refuse(&errors, out),
     };
+    if let Some(missed) = loaded.miss_hooks(&args.paths) {
+        out.note(missed);
+    }
     if !out.is_json() {
         for hook in loaded.hooks() {
             let kind = if hook.spec().mutating { "mutating" } else { "validating" };

@@ -25,10 +25,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let loaded = match load::load(&args.paths) {
+    let loaded = match load::load(&args.paths)? {
         Ok(loaded) => loaded,
         Err(errors) => return check::refuse(&errors, out),
     };
+    if let Some(missed) = loaded.miss_hooks(&args.paths) {
+        out.note(missed);
+    }
     let is_wanted = |spec: &&Spec| args.target.as_ref().is_none_or(|target| spec.is_for(target));
     let specs: Vec<&Spec> = loaded.specs().filter(is_wanted).collect();
     if out.is_json() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use anyhow::anyhow;
 use portcullis_parsers::REGISTRY;
 use portcullis_parsers::admission::hooks::spec::Spec;
 use portcullis_parsers::admission::hooks::{Admission, Hook};
@@ -17,24 +18,27 @@ pub(super) struct Loaded {
     pub(super) sources: Vec<Source>,
     warnings: Vec<Warning>,
     hooks: Vec<Arc<Hook>>,
+    has_tokens: bool,
 }
 
 /// As a listener for hooks compiles them.
 pub(super) const OPTIONS: CompileOptions<'static> =
     CompileOptions { default: DefaultVerdict::Deny, l7proto: Some("admission") };
 
-/// Loads files, and directories of them.
-pub(super) fn load(paths: &[PathBuf]) -> Result<Loaded, PolicyErrors> {
-    Loaded::compile(Source::load(paths)?)
+/// Loads files, and directories of them. What cannot be read is one error, and what a listener would refuse is another.
+pub(super) fn load(paths: &[PathBuf]) -> anyhow::Result<Result<Loaded, PolicyErrors>> {
+    let sources = Source::load(paths).map_err(|errors| anyhow!("{errors}"))?;
+    Ok(Loaded::compile(sources))
 }
 
 impl Loaded {
     pub(super) fn compile(sources: Vec<Source>) -> Result<Self, PolicyErrors> {
         let compiled = Snapshot::compile(&sources, &REGISTRY, &OPTIONS)?;
-        let known = compiled.snapshot.documents().iter().filter_map(Documents::downcast_ref::<Admission>);
-        let mut hooks: Vec<_> = known.flat_map(|admission| admission.hooks.iter()).cloned().collect();
+        let known = || compiled.snapshot.documents().iter().filter_map(Documents::downcast_ref::<Admission>);
+        let has_tokens = known().any(|admission| !admission.callers.is_empty());
+        let mut hooks: Vec<_> = known().flat_map(|admission| admission.hooks.iter()).cloned().collect();
         hooks.sort_by(|a, b| a.name().cmp(b.name()));
-        Ok(Self { sources, warnings: compiled.warnings, hooks })
+        Ok(Self { sources, warnings: compiled.warnings, hooks, has_tokens })
     }
 
     /// The hooks, in the order of their names.
@@ -45,6 +49,22 @@ impl Loaded {
     /// What they say of themselves, in the same order.
     pub(super) fn specs(&self) -> impl Iterator<Item = &Spec> {
         self.hooks.iter().map(|hook| hook.spec())
+    }
+
+    /// Whether any token of a caller is known.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.has_tokens
+    }
+
+    /// What to tell where there are no hooks: a directory may be the wrong one.
+    pub(super) fn miss_hooks(&self, paths: &[PathBuf]) -> Option<String> {
+        let shown: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
+        self.hooks.is_empty().then(|| {
+            format!(
+                "there is no hook in {}: hooks are documents of kind `AdmissionHook`; of a directory .yaml, .yml and .json files are read, and no further directories",
+                shown.join(", ")
+            )
+        })
     }
 
     /// Says what is probably not meant, apart from the results.

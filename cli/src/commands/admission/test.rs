@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::anyhow;
 use portcullis_parsers::admission::hooks::Hook;
 use portcullis_parsers::admission::hooks::testing::Test;
 
@@ -20,7 +21,7 @@ pub(crate) struct Args {
     /// Runs only tests with this text in their name, or in that of their hook.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Ends with status 1 if a hook has no tests.
+    /// Ends with status 1 if a hook has no tests, or there is no hook.
     #[arg(long)]
     require_tests: bool,
     /// Hooks with their tests: files, and directories whose .yaml, .yml and .json files are read.
@@ -29,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let loaded = match load(&args.paths) {
+    let loaded = match load(&args.paths)? {
         Ok(loaded) => loaded,
         Err(errors) => return check::refuse(&errors, out),
     };
@@ -52,8 +53,14 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     if !untested.is_empty() {
         out.note(format_args!("no tests are in `{}`", untested.join("`, `")));
     }
+    let missed = loaded.miss_hooks(&args.paths);
+    match &missed {
+        Some(missed) if args.require_tests => out.error(&anyhow!("{missed}")),
+        Some(missed) => out.note(missed),
+        None => {}
+    }
     let exit = finish(&reports, args.junit.as_deref(), out)?;
-    Ok(if args.require_tests && !untested.is_empty() { Exit::Found } else { exit })
+    Ok(if args.require_tests && (missed.is_some() || !untested.is_empty()) { Exit::Found } else { exit })
 }
 
 fn play(loaded: &Loaded, hook: &Hook, test: &Test) -> Outcome {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use portcullis_parsers::admission::hooks::testing::write_review;
 use portcullis_parsers::admission::json::Tape;
+use portcullis_parsers::admission::review::Operation;
 use portcullis_policy::{Entry, Node, Value};
 
 use crate::exit::Usage;
@@ -14,7 +15,7 @@ use crate::exit::Usage;
 #[derive(clap::Args)]
 pub(super) struct Request {
     /// CREATE, UPDATE, DELETE or CONNECT.
-    #[arg(long, value_name = "OPERATION")]
+    #[arg(long, value_name = "OPERATION", value_parser = parse_operation)]
     operation: Option<String>,
     /// Who asks.
     #[arg(long, value_name = "NAME")]
@@ -39,6 +40,14 @@ pub(super) struct Request {
     dry_run: bool,
 }
 
+fn parse_operation(text: &str) -> Result<String, String> {
+    let all = Operation::ALL.map(Operation::as_str);
+    match all.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("write one of `{}`, in upper case", all.join("`, `"))),
+    }
+}
+
 impl Request {
     fn is_described(&self) -> bool {
         let Self { operation, user, group, old, resource, sub_resource, namespace, dry_run } = self;
@@ -49,6 +58,14 @@ impl Request {
     /// The review of an object, as the API server would send it.
     fn review(&self, object: &Node, old: Option<&Node>) -> anyhow::Result<Vec<u8>> {
         let place = &object.place;
+        for given in [Some(object), old].into_iter().flatten() {
+            if !matches!(given.value, Value::Map(_)) {
+                bail!("{}: this is no object: an object has fields, such as `apiVersion` and `kind`", given.place);
+            }
+        }
+        if kind(object).is_none_or(str::is_empty) {
+            bail!("{place}: the object has no `kind`: write it, such as `kind: Pod`");
+        }
         let text = |text: &String| Node { place: place.clone(), value: Value::Text(text.clone()) };
         let mut entries = Vec::new();
         let mut add = |key: &str, value: Option<Node>| {

@@ -85,7 +85,7 @@ impl Judged<'_> {
 const NOT_MATCHED: &str = "not matched";
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
-    let loaded = match load(&args.paths) {
+    let loaded = match load(&args.paths)? {
         Ok(loaded) => loaded,
         Err(errors) => return check::refuse(&errors, out),
     };
@@ -177,7 +177,8 @@ fn write_patched(judged: &[Judged<'_>], out: &mut Output) -> anyhow::Result<Exit
             bail!(Usage("`--patched` is of one hook: choose it with `--hook`".to_owned()));
         }
         if !one.allows() {
-            bail!("`{}` denies it: there is nothing to be changed", one.hook.name());
+            out.error(&anyhow!("`{}` denies it: there is nothing to be changed", one.hook.name()));
+            return Ok(Exit::Found);
         }
         objects.push(one.patched()?);
     }

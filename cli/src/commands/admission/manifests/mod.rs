@@ -84,8 +84,8 @@ pub(crate) struct Args {
     /// Where kubeconfig.yaml, client.crt and client.key are on the machines of the API server, as it sees them.
     #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes/pki/portcullis")]
     api_server_dir: String,
-    /// A file with a bearer token, as the API server sees it: sent in place of a certificate. Its digest belongs into a document
-    /// of the kind AdmissionCallers.
+    /// A file with a bearer token, by its whole path as the API server sees it: sent in place of a certificate. Its digest
+    /// belongs into a document of the kind AdmissionCallers.
     #[arg(long, value_name = "FILE")]
     token_file: Option<String>,
     /// Hooks, and policies beside them: files, and directories whose .yaml, .yml and .json files are read.
@@ -185,7 +185,7 @@ struct Plan<'a> {
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     check_arguments(args)?;
-    let loaded = match load(&args.paths) {
+    let loaded = match load(&args.paths)? {
         Ok(loaded) => loaded,
         Err(errors) => return crate::commands::check::refuse(&errors, out),
     };
@@ -276,7 +276,18 @@ impl Plan<'_> {
         sources.push(Source::new("admission-callers.yaml (who may call, written here)", envoy::callers(self)));
         Loaded::compile(sources)
             .map(drop)
-            .map_err(|errors| anyhow!("what is in these files and who may call do not go together:\n{errors}"))
+            .map_err(|errors| anyhow!("what is in these files and who may call do not go together:\n{errors}"))?;
+        // Of files that are left out for the target, Envoy knows no tokens.
+        let sources = || self.sources().into_iter().cloned().collect();
+        if self.args.callers == Callers::Authenticated
+            && self.args.token_file.is_some()
+            && !Loaded::compile(sources())?.has_tokens()
+        {
+            bail!(
+                "`--token-file`: Envoy would know no token, and answer everybody with 401: write a document of kind `AdmissionCallers` beside the hooks, with the token's digest in `spec.tokens` (`printf %s TOKEN | sha256sum`)"
+            );
+        }
+        Ok(())
     }
 
     fn metadata(&self, name: &str) -> Value {
@@ -332,6 +343,14 @@ fn check_arguments(args: &Args) -> anyhow::Result<()> {
         }
     }
     check_subdomain(&args.suffix).map_err(|error| Usage(error.to_string()))?;
+    for (option, path) in [("--token-file", args.token_file.as_ref()), ("--api-server-dir", Some(&args.api_server_dir))]
+    {
+        if let Some(path) = path.filter(|path| !path.starts_with('/')) {
+            bail!(Usage(format!(
+                "`{option} {path}` is relative, and the API server starts from a directory of its own: write the whole path on its machine, from `/` on"
+            )));
+        }
+    }
     Ok(())
 }
 
