@@ -172,7 +172,7 @@ impl<D: Docket> AdmissionParser<D> {
         &mut self,
         cx: &mut Context<'c, Rules>,
         whole: &Whole<'_, '_>,
-        (admitted, label): (Admitted<'c>, &str),
+        (admitted, label): (Admitted<'c>, &Arc<str>),
         review: Option<&Review<'_>>,
         judged: Judged<'_>,
         Rooms { text, answer: out }: &mut Rooms,
@@ -191,11 +191,11 @@ impl<D: Docket> AdmissionParser<D> {
             (Conclusion::Deny, Err(_)) => Logged::Denied,
             _ => Logged::Audited,
         };
-        cx.observe(&label.into(), logged, took);
+        cx.observe(label, logged, took);
         match (self.config.mode, granted) {
             (Mode::Shadow, Ok(grant)) => {
                 let expected = Expected {
-                    hook: label.to_owned(),
+                    hook: Arc::clone(label),
                     uid: uid.to_owned(),
                     allowed: outcome.verdict.allows(),
                     patched: outcome.patch.is_some_and(|patch| !patch.is_empty()),

@@ -15,7 +15,7 @@ pub trait Docket: Send + Sync + 'static {
     fn find(&self, path: &str) -> Option<&Arc<Self::Judge>>;
 
     /// The name by which a judge is logged and counted.
-    fn label(judge: &Self::Judge) -> &str;
+    fn label(judge: &Self::Judge) -> &Arc<str>;
 
     /// The paths that there are.
     fn paths(&self) -> impl Iterator<Item = &str>;
@@ -31,8 +31,8 @@ impl Docket for Admission {
         self.hooks.find(path)
     }
 
-    fn label(hook: &Hook) -> &str {
-        hook.name()
+    fn label(hook: &Hook) -> &Arc<str> {
+        hook.label()
     }
 
     fn paths(&self) -> impl Iterator<Item = &str> {

@@ -1,6 +1,7 @@
 //! What an upstream answers, compared with what the hooks would have: the way to move over from another webhook.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use portcullis_policy::{Describe, Fields};
 use portcullis_proxylib::Context;
@@ -14,7 +15,7 @@ pub(super) const MAX_ANSWER: usize = 2 << 20;
 /// What the hook would have answered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expected {
-    pub(super) hook: String,
+    pub(super) hook: Arc<str>,
     pub(super) uid: String,
     pub(super) allowed: bool,
     pub(super) patched: bool,

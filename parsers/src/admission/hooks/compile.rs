@@ -123,6 +123,7 @@ fn read_hook(document: &Node, reader: &mut Reader) -> Option<Hook> {
         name_place: metadata.field("name").map_or_else(|| document.place.clone(), |at| at.node.place.clone()),
         uri_place: at.field("uri").map_or_else(|| document.place.clone(), |at| at.node.place.clone()),
         place: document.place.clone(),
+        label: spec.name.as_str().into(),
         spec,
         rules,
         objects,

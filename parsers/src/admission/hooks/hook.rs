@@ -1,6 +1,7 @@
 //! A hook, and how it judges.
 
 use std::fmt;
+use std::sync::Arc;
 
 use portcullis_policy::Place;
 
@@ -17,6 +18,8 @@ use crate::admission::review::Review;
 /// One hook: what its webhook asks of it, and what it decides.
 pub struct Hook {
     pub(super) spec: Spec,
+    /// Its name, as what it comes to is counted by.
+    pub(super) label: Arc<str>,
     pub(super) place: Place,
     /// Where its name and its path stand.
     pub(super) name_place: Place,
@@ -52,6 +55,11 @@ impl Hook {
     /// The name.
     pub fn name(&self) -> &str {
         &self.spec.name
+    }
+
+    /// The name, shared.
+    pub const fn label(&self) -> &Arc<str> {
+        &self.label
     }
 
     /// The path that reviews are posted to.

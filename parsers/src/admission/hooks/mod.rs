@@ -80,7 +80,7 @@ impl DocumentCompiler for AdmissionCompiler {
         let callers = Callers::compile(&others);
         match (Hooks::compile(hooks), callers) {
             (Ok((hooks, warnings)), Ok(callers)) => {
-                let labels: Vec<Arc<str>> = hooks.iter().map(|hook| hook.name().into()).collect();
+                let labels: Vec<_> = hooks.iter().map(|hook| Arc::clone(hook.label())).collect();
                 Ok(Documents::new(Admission { hooks, callers }, warnings, labels))
             }
             (hooks, callers) => {

@@ -83,7 +83,7 @@ impl Docket for Tests {
         self.judges.iter().find(|judge| judge.path == path)
     }
 
-    fn label(judge: &Tester) -> &str {
+    fn label(judge: &Tester) -> &Arc<str> {
         &judge.label
     }
 
