@@ -76,6 +76,8 @@ class Play:
         self.to_server = self.to_client = b""
         # The client saw a reset instead of an end, or waited for an end in vain.
         self.reset = self.open = False
+        # The client saw an end before it went away itself.
+        self.ended = False
 
     def check(self, entries: list[dict], details: str | None) -> None:
         expect = self.scenario.expect
@@ -84,7 +86,12 @@ class Play:
             assert got == wanted, f"{side}: {difference(wanted, got)}"
         assert not self.reset, "the client saw a reset"
         assert not self.open, "the client saw no end"
-        assert (details if details != "-" else None) == expect["closed"], f"closed with {details}, expected {expect['closed']}"
+        closed = details if details != "-" else None
+        # A webhook ends a connection in order when its client goes away, as this one does after the last step.
+        told = any("serverEnd" in step for step in self.scenario.spec["steps"])
+        if closed == "portcullis_finished" and expect["closed"] is None and (told or not self.ended):
+            closed = None
+        assert closed == expect["closed"], f"closed with {closed}, expected {expect['closed']}"
         if expect.get("ignoreLog"):
             return
         seen = [entry for entry in entries if entry["verdict"] != "reply" and (expect.get("logRequests") or entry["verdict"] != "forwarded")]
@@ -140,6 +147,7 @@ class Stage:
                 connection.settle()
             if scenario.expect["closed"]:
                 connection.wait_for_close()
+            connection.play.ended = connection.client_ended
             return connection.play
 
     def results(self) -> tuple[dict, dict]:
