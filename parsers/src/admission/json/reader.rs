@@ -296,7 +296,7 @@ fn skip_escape(bytes: &[u8], at: usize) -> Result<usize, Fault> {
     }
 }
 
-/// The number of an escape `\uXXXX` at a place.
+/// The number of an escape at a place: `\u` and four hexadecimal digits.
 fn unit(bytes: &[u8], at: usize) -> Result<u16, Fault> {
     let mut number = 0_u16;
     for place in 2..6 {

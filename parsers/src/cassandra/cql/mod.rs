@@ -16,6 +16,7 @@ mod roles;
 mod schema;
 mod script;
 mod statement;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod token;
