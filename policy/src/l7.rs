@@ -181,8 +181,14 @@ pub trait RuleCompiler: Send + Sync {
 /// Compiles documents of kinds that a protocol brings along beside policies. They stand in the same files, and come into
 /// force and are refused together with them.
 pub trait DocumentCompiler: Send + Sync {
-    /// The kinds, each as `apiVersion` and `kind`.
+    /// The kinds, each as `apiVersion` and `kind`. A kind `*` is any kind, and a version that ends in `/*` any of the group.
     fn kinds(&self) -> &[(&str, &str)];
+
+    /// Further kinds that these documents speak of, each as `apiVersion` and `kind`, and that are compiled with them: objects
+    /// as data. What nobody speaks of is refused.
+    fn claims(&self, _documents: &[Node]) -> Vec<(String, String)> {
+        Vec::new()
+    }
 
     /// Compiles all documents of these kinds together, in the order of the files. There may be none.
     ///

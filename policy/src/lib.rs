@@ -86,7 +86,7 @@ mod survey;
 #[cfg(test)]
 mod testing;
 
-pub use compile::{CompileOptions, Compiled, Source};
+pub use compile::{CompileOptions, Compiled, FILE, Source};
 pub use decide::{Decision, DefaultVerdict, Outcome, Reason, RuleInfo, Snapshot, View};
 pub use identity::{Certificate, Flow, Identities, Identity, KnownBy, Label, LabelError, Labels, Traffic};
 pub use l7::{

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{CompileOptions, Compiled, Source, compile_objects, find_duplicates, kinds_of};
 use crate::decide::Snapshot;
 use crate::l7::Protocols;
-use crate::node::{Node, NodeError};
+use crate::node::NodeError;
 use crate::problems::{PolicyErrors, Problems};
 use crate::spec::{self, Kinds, Objects, Policy};
 
@@ -38,8 +38,7 @@ impl Isolation {
         options: &CompileOptions<'_>,
     ) -> Result<Isolated, PolicyErrors> {
         let mut problems = Problems::default();
-        let kinds = kinds_of(protocols);
-        let objects = super::read_objects(sources, Kinds::Of(&kinds), &mut problems);
+        let objects = super::read_all(sources, protocols, &mut problems);
         let files = files_of(&objects.policies);
         let all = match compile_objects(objects, BTreeSet::new(), problems, protocols, options) {
             Ok(compiled) => {
@@ -48,7 +47,7 @@ impl Isolation {
             }
             Err(all) => all,
         };
-        let Some(Sorted { good: Objects { policies: good, documents }, bad, errors }) =
+        let Some(Sorted { good: Objects { policies: good, documents, .. }, bad, errors }) =
             self.sort(sources, protocols, options)
         else {
             return Err(all);
@@ -64,7 +63,7 @@ impl Isolation {
             }
         }
         // What is wrong with documents is not of a namespace, and holds back everything.
-        let objects = Objects { policies, documents };
+        let objects = Objects { policies, documents, ..Objects::default() };
         let Ok(compiled) = compile_objects(objects, never, Problems::default(), protocols, options) else {
             return Err(all);
         };
@@ -78,15 +77,18 @@ impl Isolation {
         let (mut bad, mut errors) = (BTreeSet::new(), Problems::default());
         let mut good = Objects::default();
         let kinds = kinds_of(protocols);
+        let all = super::read_objects(sources, Kinds::Of(&kinds), &mut Problems::default());
+        let claims = super::claims_of(&all.documents, protocols);
         for source in sources {
             let mut problems = Problems::default();
-            let documents = problems.note(Node::load(&source.name, &source.text));
+            let documents = problems.note(source.documents());
             let readable = documents.is_some();
             let documents = documents.unwrap_or_default();
             let mut read = Objects::default();
             for document in &documents {
                 spec::read_objects(document, Kinds::Of(&kinds), &mut problems, &mut read);
             }
+            read.settle(&claims, &mut problems);
             if problems.is_empty() {
                 good.policies.extend(read.policies);
                 good.documents.extend(read.documents);

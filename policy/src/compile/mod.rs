@@ -23,8 +23,8 @@ use crate::spec::{self, Item, Kinds, L7, Objects, Peer, Policy, PortRule, Ports,
 use index::{DefaultDeny, Group, LabelIndex, SideIndex, Subject, Target};
 
 pub(crate) use isolate::{Isolated, Isolation};
-pub use source::Source;
 pub(crate) use source::list as list_files;
+pub use source::{FILE, Source};
 
 /// What compiling depends on besides the policies.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +55,7 @@ impl Snapshot {
         options: &CompileOptions<'_>,
     ) -> Result<Compiled, PolicyErrors> {
         let mut problems = Problems::default();
-        let objects = read_objects(sources, Kinds::Of(&kinds_of(protocols)), &mut problems);
+        let objects = read_all(sources, protocols, &mut problems);
         compile_objects(objects, BTreeSet::new(), problems, protocols, options)
     }
 }
@@ -65,10 +65,50 @@ pub(crate) fn kinds_of(protocols: &dyn Protocols) -> Vec<(&str, &str)> {
     protocols.documents().into_iter().flat_map(DocumentCompiler::kinds).copied().collect()
 }
 
+/// Reads what stands in the sources, and refuses what nobody asks for.
+pub(crate) fn read_all(sources: &[Source], protocols: &dyn Protocols, problems: &mut Problems) -> Objects {
+    let mut objects = read_objects(sources, Kinds::Of(&kinds_of(protocols)), problems);
+    let claims = claims_of(&objects.documents, protocols);
+    objects.settle(&claims, problems);
+    objects
+}
+
+/// The further kinds that documents speak of.
+fn claims_of(documents: &[Node], protocols: &dyn Protocols) -> Vec<(String, String)> {
+    let claims = |compiler: &dyn DocumentCompiler| {
+        let is_own = |document: &&Node| is_wanted(document, compiler.kinds().iter().copied());
+        let own: Vec<_> = documents.iter().filter(is_own).cloned().collect();
+        compiler.claims(&own)
+    };
+    protocols.documents().into_iter().flat_map(claims).collect()
+}
+
+fn is_wanted<'k>(document: &Node, mut kinds: impl Iterator<Item = (&'k str, &'k str)>) -> bool {
+    let text = |field| match document.entry(field).map(|node| &node.value) {
+        Some(Value::Text(text)) => text.as_str(),
+        _ => "",
+    };
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    kinds.any(|wanted| spec::is_of(wanted, api_version, kind))
+}
+
+impl Objects {
+    /// Keeps what is claimed of the others as documents, and refuses the rest.
+    fn settle(&mut self, claims: &[(String, String)], problems: &mut Problems) {
+        for (document, error) in std::mem::take(&mut self.others) {
+            if is_wanted(&document, claims.iter().map(|(api, kind)| (api.as_str(), kind.as_str()))) {
+                self.documents.push(document);
+            } else {
+                problems.add(error);
+            }
+        }
+    }
+}
+
 pub(crate) fn read_objects(sources: &[Source], kinds: Kinds<'_>, problems: &mut Problems) -> Objects {
     let mut found = Objects::default();
     for source in sources {
-        for document in problems.note(Node::load(&source.name, &source.text)).unwrap_or_default() {
+        for document in problems.note(source.documents()).unwrap_or_default() {
             spec::read_objects(&document, kinds, problems, &mut found);
         }
     }
@@ -89,7 +129,7 @@ fn compile_objects(
 
 /// The same, with the names of what was warned of.
 pub(crate) fn compile_and_lint(
-    Objects { policies, documents }: Objects,
+    Objects { policies, documents, .. }: Objects,
     held: BTreeSet<String>,
     mut problems: Problems,
     protocols: &dyn Protocols,
@@ -106,20 +146,16 @@ pub(crate) fn compile_and_lint(
 
 /// Hands each protocol the documents of its kinds.
 fn compile_documents(documents: Vec<Node>, protocols: &dyn Protocols, problems: &mut Problems) -> Vec<Documents> {
-    let mut by_kind: HashMap<(String, String), Vec<(usize, Node)>> = HashMap::new();
-    for (n, document) in documents.into_iter().enumerate() {
-        let text = |field| match document.entry(field).map(|node| &node.value) {
-            Some(Value::Text(text)) => text.clone(),
-            _ => String::new(),
-        };
-        by_kind.entry((text("apiVersion"), text("kind"))).or_default().push((n, document));
-    }
     let mut compiled = Vec::new();
+    let mut rest = documents;
     for compiler in protocols.documents() {
-        let kinds = compiler.kinds().iter().map(|(api, kind)| ((*api).to_owned(), (*kind).to_owned()));
-        let mut own: Vec<_> = kinds.filter_map(|kind| by_kind.remove(&kind)).flatten().collect();
-        own.sort_by_key(|(n, _)| *n);
-        let own: Vec<_> = own.into_iter().map(|(_, document)| document).collect();
+        let kinds = || compiler.kinds().iter().copied();
+        let (mut own, others): (Vec<_>, Vec<_>) = rest.into_iter().partition(|document| is_wanted(document, kinds()));
+        let claims = compiler.claims(&own);
+        let claimed = |document: &Node| is_wanted(document, claims.iter().map(|(api, kind)| (&**api, &**kind)));
+        let (more, others): (Vec<_>, Vec<_>) = others.into_iter().partition(claimed);
+        own.extend(more);
+        rest = others;
         match compiler.compile(&own) {
             Ok(documents) => {
                 documents.warnings().iter().for_each(|warning| problems.warn(Lint::Document, warning.clone()));

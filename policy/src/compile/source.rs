@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::node::{MAX_FILE_BYTES, NodeError, Place};
+use crate::node::{MAX_FILE_BYTES, Node, NodeError, Place};
 use crate::problems::{PolicyErrors, Problems};
 
 /// The text of some policies, with the name that errors give for it.
@@ -27,8 +27,8 @@ impl Source {
         Self { name: name.into(), text: text.into() }
     }
 
-    /// Reads files, and of directories those files whose names end in `.yaml`, `.yml` or `.json`, sorted, without
-    /// hidden ones and without further directories.
+    /// Reads files, and of directories those files whose names end in `.yaml`, `.yml`, `.json`, `.rego` or `.js`, sorted,
+    /// without hidden ones and without further directories.
     ///
     /// # Errors
     /// What cannot be read, or is too large.
@@ -51,7 +51,29 @@ impl Source {
         }
         problems.finish().map(|()| sources)
     }
+
+    /// The documents in it. A file in another language than YAML and JSON is one document of [`FILE`].
+    ///
+    /// # Errors
+    /// What [`Node::load`] refuses, or text that is not UTF-8.
+    pub fn documents(&self) -> Result<Vec<Node>, NodeError> {
+        let path = Path::new(&self.name);
+        match path.extension().and_then(|end| SCRIPTS.iter().find(|known| end == **known)) {
+            Some(kind) => {
+                let name = path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
+                Node::of_file(&self.name, &self.text, [("apiVersion", FILE), ("kind", kind), ("name", &name)])
+                    .map(|node| vec![node])
+            }
+            None => Node::load(&self.name, &self.text),
+        }
+    }
 }
+
+/// The `apiVersion` of files that are no objects: their `kind` is the end of their name, and they have a `name` and a `text`.
+pub const FILE: &str = "portcullis.dev/file";
+
+/// How the names of such files end.
+const SCRIPTS: [&str; 2] = ["rego", "js"];
 
 /// The files that a path stands for.
 pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>, NodeError> {
@@ -62,7 +84,9 @@ pub(crate) fn list(path: &Path) -> Result<Vec<PathBuf>, NodeError> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(fault)? {
         let file = entry.map_err(fault)?.path();
-        let wanted = file.extension().is_some_and(|end| end == "yaml" || end == "yml" || end == "json");
+        let wanted = file
+            .extension()
+            .is_some_and(|end| ["yaml", "yml", "json"].iter().chain(&SCRIPTS).any(|known| end == *known));
         let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         // A link that leads nowhere is no directory: reading it then says so.
         if wanted && !hidden && !file.is_dir() {

@@ -14,11 +14,11 @@ mod regexes;
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::compile::{CompileOptions, Source, compile_and_lint, kinds_of, read_objects};
+use crate::compile::{CompileOptions, Source, compile_and_lint, read_all};
 use crate::l7::{Dialect, Protocols};
 use crate::node::{Node, NodeError, Place, Value};
 use crate::problems::{PolicyErrors, Problems};
-use crate::spec::{Kinds, Peer, Policy, PortRule, Rule, Side, Spec};
+use crate::spec::{Peer, Policy, PortRule, Rule, Side, Spec};
 
 pub use names::{ALL, Lint};
 pub use outline::{Demand, Outline, Wants};
@@ -100,7 +100,7 @@ pub fn check(
     host: Option<&Host>,
 ) -> Result<Vec<Finding>, PolicyErrors> {
     let mut problems = Problems::keeping_all_warnings();
-    let objects = read_objects(sources, Kinds::Of(&kinds_of(protocols)), &mut problems);
+    let objects = read_all(sources, protocols, &mut problems);
     let policies = objects.policies.clone();
     let (_, warnings) = compile_and_lint(objects, BTreeSet::new(), problems, protocols, options)?;
     let mut found: Vec<_> = warnings.into_iter().map(|(lint, error)| Finding::from_warning(lint, error)).collect();

@@ -19,8 +19,7 @@ use std::collections::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use crate::l7::{Dialect, Effect, L7Decision, RuleError, RuleId};
-pub use regex::Regex;
-pub(crate) use regex::parse;
+pub use regex::{Regex, parse};
 pub(crate) use regexes::Shape;
 use regexes::{Regexes, RegexesBuilder};
 pub use strict::Strict;

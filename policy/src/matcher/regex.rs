@@ -60,7 +60,10 @@ pub(super) fn describe_fault(pattern: &str, why: &str) -> String {
 }
 
 /// Reads an expression; what it gives is to be searched for.
-pub(crate) fn parse(pattern: &str, dialect: Dialect) -> Result<Hir, String> {
+///
+/// # Errors
+/// Why it is not one, in a few words.
+pub fn parse(pattern: &str, dialect: Dialect) -> Result<Hir, String> {
     match dialect {
         Dialect::Cilium => go::parse(pattern),
         Dialect::Strict => {

@@ -2,6 +2,7 @@
 
 mod build;
 mod json;
+mod quoted;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -132,6 +133,15 @@ impl Node {
             }
         }
         yaml::load(&file, text)
+    }
+
+    /// A file in a language of its own as a map of texts: its `text`, and what else is told of it.
+    ///
+    /// # Errors
+    /// Text that is not UTF-8 or holds NULs.
+    pub(crate) fn of_file<const N: usize>(file: &str, text: &[u8], told: [(&str, &str); N]) -> Result<Self, NodeError> {
+        let text = build::check_text(&file.into(), text)?;
+        Ok(Self::from_pairs(&Place::whole(file), told.into_iter().chain([("text", text)])))
     }
 
     /// A map of texts, such as the rules that come over the wire have.

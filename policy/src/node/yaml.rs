@@ -6,9 +6,20 @@ use std::sync::Arc;
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
 
 use super::build::{Builder, MAX_FLOW_CHARS, count};
+use super::quoted::Quoted;
 use super::{Node, NodeError, Place, Value, shorten};
 
 pub(super) fn load(file: &Arc<str>, text: &str) -> Result<Vec<Node>, NodeError> {
+    let mut text = Quoted::new(text);
+    loop {
+        match parse(file, text.text()) {
+            Err(error) if text.indent(&error) => {}
+            result => return result,
+        }
+    }
+}
+
+fn parse(file: &Arc<str>, text: &str) -> Result<Vec<Node>, NodeError> {
     let ahead = Cell::new(0_usize);
     let chars = text.chars().take_while(|_| {
         ahead.set(ahead.get().saturating_add(1));

@@ -13,10 +13,10 @@ use std::fmt;
 
 use crate::identity::{Cidr, Labels, PeerName};
 use crate::l7::{Dialect, Effect};
-use crate::node::{Node, Place};
+use crate::node::{Node, NodeError, Place};
 use selector::Selector;
 
-pub(crate) use read::{STRICT_GROUP, STRICT_KIND, STRICT_VERSION, namespaces_of, read_objects};
+pub(crate) use read::{STRICT_GROUP, STRICT_KIND, STRICT_VERSION, is_of, namespaces_of, read_objects};
 
 /// What stands in some files.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub(crate) struct Objects {
     pub(crate) policies: Vec<Policy>,
     /// What protocols bring along, not looked into yet.
     pub(crate) documents: Vec<Node>,
+    /// What is refused unless a document speaks of its kind, and why.
+    pub(crate) others: Vec<(Node, NodeError)>,
 }
 
 /// The kinds that protocols bring along, as `apiVersion` and `kind`.

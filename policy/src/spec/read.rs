@@ -85,12 +85,16 @@ fn read_object(at: &At<'_>, kinds: Kinds<'_>, problems: &mut Problems, found: &m
                 Kinds::Any => String::new(),
             };
             let shown = |text: Option<&str>| shorten(text.unwrap_or_default());
-            problems.add(at.error(format!(
+            let error = at.error(format!(
                 "apiVersion `{}`, kind `{}` is not a policy; wanted `cilium.io/v2` with `{CNP}` or `{CCNP}`, \
                  `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, {more}or a `List` of them; keep other objects in other files",
                 shown(api),
                 shown(kind)
-            )));
+            ));
+            match (api, kind) {
+                (Some(_), Some(_)) => found.others.push((at.node.clone(), error)),
+                _ => problems.add(error),
+            }
         }
     }
 }
@@ -98,10 +102,20 @@ fn read_object(at: &At<'_>, kinds: Kinds<'_>, problems: &mut Problems, found: &m
 impl Kinds<'_> {
     fn contain(self, api_version: &str, kind: &str) -> bool {
         match self {
-            Self::Of(kinds) => kinds.contains(&(api_version, kind)),
+            Self::Of(kinds) => kinds.iter().any(|wanted| is_of(*wanted, api_version, kind)),
             Self::Any => true,
         }
     }
+}
+
+/// Whether a kind is wanted, by itself or by a pattern.
+pub(crate) fn is_of((wanted_api, wanted_kind): (&str, &str), api_version: &str, kind: &str) -> bool {
+    let group = |api: &str| api.split_once('/').map(|(group, _)| group.to_owned());
+    let api_fits = match wanted_api.strip_suffix("/*") {
+        Some(wanted) => group(api_version).is_some_and(|group| group == wanted),
+        None => wanted_api == api_version,
+    };
+    api_fits && (wanted_kind == "*" || wanted_kind == kind)
 }
 
 /// Bytes of a name in Kubernetes: a DNS subdomain, RFC 1123.

@@ -97,3 +97,73 @@ fn what_is_doubtful_in_documents_is_warned_of() {
     let hooks = format!("{HOOK}a\n---\n{HOOK}b\n---\n{HOOK}c\n");
     assert_eq!(load(&[&hooks]).unwrap().warnings.len(), 3);
 }
+
+/// Speaks of the kinds that its hooks name in `of`.
+struct Claiming;
+
+impl DocumentCompiler for Claiming {
+    fn kinds(&self) -> &[(&str, &str)] {
+        &[("example.org/*", "*"), (crate::FILE, "rego")]
+    }
+
+    fn claims(&self, documents: &[Node]) -> Vec<(String, String)> {
+        let text = |node: &Node, field| match node.entry(field).map(|node| &node.value) {
+            Some(Value::Text(text)) => Some(text.clone()),
+            _ => None,
+        };
+        documents.iter().filter_map(|document| Some(("v1".to_owned(), text(document, "of")?))).collect()
+    }
+
+    fn compile(&self, documents: &[Node]) -> Result<Documents, Vec<NodeError>> {
+        let name = |document: &Node| match document.entry("kind").map(|kind| &kind.value) {
+            Some(Value::Text(kind)) => kind.clone(),
+            _ => String::new(),
+        };
+        Ok(Documents::new(documents.iter().map(name).collect::<Vec<_>>(), Vec::new(), []))
+    }
+}
+
+impl Protocols for Claiming {
+    fn documents(&self) -> Vec<&dyn DocumentCompiler> {
+        vec![&Claiming]
+    }
+
+    fn compiler(&self, l7proto: &str) -> Option<&dyn RuleCompiler> {
+        TestProtocols.compiler(l7proto)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        TestProtocols.names()
+    }
+}
+
+#[test]
+fn objects_are_data_where_a_document_speaks_of_their_kind_and_are_refused_otherwise() {
+    let load = |sources: &[(&str, &str)]| {
+        let sources: Vec<_> = sources.iter().map(|(name, text)| Source::new(*name, text.as_bytes())).collect();
+        Snapshot::compile(&sources, &Claiming, &CompileOptions::default())
+    };
+    let wants = ("a.yaml", "apiVersion: example.org/v7\nkind: Sync\nof: Pod");
+    let pod = ("0.yaml", "apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Pod}]");
+    let kinds = |sources: &[(&str, &str)]| names(&load(sources).unwrap().snapshot).to_vec();
+    assert_eq!(kinds(&[wants]), ["Sync"]);
+    assert_eq!(kinds(&[pod, wants]), ["Sync", "Pod"]);
+    for sources in [vec![pod], vec![wants, ("b.yaml", "apiVersion: v1\nkind: Secret")]] {
+        let error = load(&sources).unwrap_err().to_string();
+        assert!(error.contains("is not a policy"), "{error}");
+    }
+    // A group of one name is not another that begins like it.
+    for other in ["example.organ/v1", "example.org", "other.example.org/v1", ""] {
+        assert!(load(&[("a.yaml", &format!("apiVersion: '{other}'\nkind: Sync"))]).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn a_file_in_another_language_is_a_document_as_it_stands() {
+    let compile =
+        |name: &str, text: &[u8]| Snapshot::compile(&[Source::new(name, text)], &Claiming, &CompileOptions::default());
+    assert_eq!(names(&compile("dir/main.rego", b"{ not: [yaml").unwrap().snapshot), ["rego"]);
+    assert!(compile("dir/main.rego", b"\xff").unwrap_err().to_string().starts_with("dir/main.rego"));
+    // Nobody here asks for scripts.
+    assert!(compile("rule.js", b"x").unwrap_err().to_string().contains("is not a policy"));
+}
