@@ -8,9 +8,17 @@ ENVOY ?= 1.40.0
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What is not there by default: rules in JavaScript. `make module FEATURES=` leaves it out.
+FEATURES ?= javascript
+WITH = $(if $(FEATURES),--features $(FEATURES))
+
 .PHONY: module
 module: ## Builds target/release/libportcullis.so, what Envoy loads
-	$(CARGO) build --release -p portcullis-envoy-module
+	$(CARGO) build --release -p portcullis-envoy-module $(WITH)
+
+.PHONY: program
+program: ## Builds target/debug/portcullis
+	$(CARGO) build -p portcullis-cli $(WITH)
 
 .PHONY: demo
 demo: module ## Plays the fleet policy of the Cilium 1.3 announcement on a real Envoy and a real memcached
@@ -18,7 +26,7 @@ demo: module ## Plays the fleet policy of the Cilium 1.3 announcement on a real 
 
 .PHONY: demo-admission
 demo-admission: module ## Plays admission hooks on a real Envoy that is the webhook
-	$(CARGO) build -p portcullis-cli
+	$(MAKE) program
 	$(PYTHON) demo/admission.py
 
 .PHONY: test
@@ -28,7 +36,7 @@ test: test-unit test-envoy ## Runs all tests but the slow ones
 test-unit: ## Unit, property, scenario and differential tests
 	@$(PYTHON) tools/fetch-memcached > /dev/null || true
 	@$(PYTHON) tools/fetch-cassandra > /dev/null || true
-	PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED-1} $(CARGO) test --workspace
+	PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED-1} $(CARGO) test --workspace --features portcullis-parsers/javascript,portcullis-cli/javascript
 
 .PHONY: test-properties
 test-properties: ## The property tests with many cases, and others each time: what they find becomes a test of its own
@@ -56,12 +64,14 @@ test-libcilium-sanitizers: test-libcilium ## The same, the library itself built 
 	$(PYTHON) tests/libcilium/run.py --sanitizers
 
 .PHONY: wasm
-wasm: ## Builds target/wasm/portcullis.wasm, what proxy-wasm hosts load
-	cargo=$$($(PYTHON) tools/fetch-wasm-toolchain) && $(WASM_BUILD) -p portcullis-wasm-module
+wasm: ## Builds target/wasm/portcullis.wasm and portcullis-admission.wasm, what proxy-wasm hosts load
+	cargo=$$($(PYTHON) tools/fetch-wasm-toolchain) && $(WASM_BUILD) -p portcullis-wasm-module -p portcullis-wasm-admission
 	cp target/wasm/wasm32-unknown-unknown/wasm/portcullis_module.wasm target/wasm/portcullis.wasm
+	cp target/wasm/wasm32-unknown-unknown/wasm/portcullis_admission.wasm target/wasm/portcullis-admission.wasm
+	@wc -c target/wasm/portcullis*.wasm
 
-# A directory of its own: another compiler than the rest has, most likely.
-WASM_BUILD = CARGO_TARGET_DIR=target/wasm $$cargo build --profile wasm --target wasm32-unknown-unknown
+# A directory of its own: another compiler than the rest has, most likely. No module needs to know where its sources were.
+WASM_BUILD = CARGO_TARGET_DIR=target/wasm RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" $$cargo build --profile wasm --target wasm32-unknown-unknown
 
 .PHONY: test-wasm
 test-wasm: ## The proxy-wasm module in a real Envoy, with memcached, Cassandra and real clients
@@ -83,13 +93,21 @@ test-cassandra: module ## A real Cassandra behind a real Envoy: drivers for Pyth
 
 .PHONY: test-kubernetes
 test-kubernetes: module ## A real kube-apiserver with a real Envoy as its webhook, driven with kubectl
-	$(CARGO) build -p portcullis-cli
+	$(MAKE) program
 	$(PYTHON) tests/kubernetes/run.py --envoy $(ENVOY)
 
 .PHONY: test-cli
 test-cli: ## The program on large captures, in a terminal, under signals; its report in a Chromium, if there is one
-	$(CARGO) build -p portcullis-cli
+	$(MAKE) program
 	$(PYTHON) cli/tests/run.py $(CLI_TESTS)
+
+.PHONY: test-gatekeeper
+test-gatekeeper: ## Gatekeeper's templates and constraints, by suites of our own
+	$(CARGO) run --quiet -p portcullis-cli $(WITH) -- admission verify tests/gatekeeper/...
+
+.PHONY: test-gatekeeper-library
+test-gatekeeper-library: program ## Gatekeeper's public library and its older versions, by `portcullis admission verify`
+	$(PYTHON) tests/gatekeeper/library.py
 
 .PHONY: test-mutants
 test-mutants: ## Puts known ways past such filters back, one at a time: the differential test must find each
@@ -109,6 +127,7 @@ lint: ## rustfmt, clippy with warnings as errors, docs
 bench: module ## The core per request (criterion), and Envoy's CPU per request against tcp_proxy
 	$(CARGO) bench -p portcullis-tests
 	$(CARGO) bench -p portcullis-policy
+	$(PYTHON) tests/bench/engines.py
 	$(PYTHON) tests/bench/envoy.py
 	$(PYTHON) tests/bench/admission.py
 	$(MAKE) bench-libcilium

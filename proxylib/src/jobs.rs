@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 /// Work to be done away from the data path.
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -12,6 +12,19 @@ pub type Job = Box<dyn FnOnce() + Send>;
 pub trait Executor: Send + Sync {
     /// Takes a job, to be run once on any thread. Drop it where there is no room.
     fn execute(&self, job: Job);
+}
+
+static MEMORY_GAUGE: OnceLock<fn() -> u64> = OnceLock::new();
+
+/// Lets judgements know how many bytes their thread has in use, so that they can end before there is no memory. For hosts whose
+/// allocator counts; the first gauge stays.
+pub fn set_memory_gauge(gauge: fn() -> u64) {
+    let _ = MEMORY_GAUGE.set(gauge);
+}
+
+/// How many bytes a thread has in use, where the host can tell.
+pub fn memory_gauge() -> Option<fn() -> u64> {
+    MEMORY_GAUGE.get().copied()
 }
 
 /// Makes a host call a connection's [`resume`](crate::Datapath::resume), from any thread.

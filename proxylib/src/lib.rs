@@ -40,7 +40,7 @@ pub use context::{Admitted, Conclusion, Context, Denied};
 pub use datapath::{Datapath, Effects};
 pub use input::{Input, Reader};
 pub use instance::{Clock, Instance, OnParseError, Refused};
-pub use jobs::{Executor, Job, Lost, Pending, Wake};
+pub use jobs::{Executor, Job, Lost, Pending, Wake, memory_gauge, set_memory_gauge};
 pub use limits::{Budget, Limits, Time};
 pub use log::{AccessLog, Asked, Entry, Level, Log, MAX_ENTRY, Sink, Status, Target, write_json};
 pub use meta::Meta;

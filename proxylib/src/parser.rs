@@ -24,6 +24,8 @@ pub trait Protocol: Send + Sync + 'static {
     /// The request that stands in for a denied one where a host cannot answer by itself ([`Context::can_answer`]): its name for
     /// the docs. Without one a denial closes the connection there, if the server owes no reply.
     const STAND_IN: Option<&'static str> = None;
+    /// Whether its bytes are HTTP/1.1, one request for each reply: a host's filter for HTTP can speak it then, too.
+    const IS_HTTP: bool = false;
 
     /// What compiles the documents that the protocol brings along beside policies, if it has any.
     fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
@@ -70,6 +72,10 @@ pub trait ErasedProtocol: Send + Sync + 'static {
     fn stand_in(&self) -> Option<&'static str> {
         None
     }
+    /// See [`Protocol::IS_HTTP`].
+    fn is_http(&self) -> bool {
+        false
+    }
     /// Reads what a listener says of the protocol; `null` says nothing.
     ///
     /// # Errors
@@ -106,6 +112,10 @@ impl<P: Protocol> ErasedProtocol for P {
 
     fn stand_in(&self) -> Option<&'static str> {
         P::STAND_IN
+    }
+
+    fn is_http(&self) -> bool {
+        P::IS_HTTP
     }
 
     fn listen(&'static self, config: &serde_json::Value) -> Result<Box<dyn Listen>, serde_json::Error> {

@@ -83,7 +83,7 @@ fn judge(criterion: &mut Criterion, table: &mut Table, size: &str, body: &[u8]) 
                 let root = tape.read(black_box(body)).expect("the review is JSON");
                 let review = Review::read(root).expect("the review is one");
                 for hook in hooks.iter() {
-                    assert_eq!(hook.judge(black_box(&review)).verdict, Verdict::Allow);
+                    assert_eq!(hook.judge(black_box(&review), None).verdict, Verdict::Allow);
                 }
             });
         });

@@ -55,10 +55,14 @@ impl HostName {
             Self::Envoy => Host { name: "envoy", certificates: true, strict: true, answers: None },
             // Cilium hands over its own objects, with numbers of identities, and nothing of TLS.
             Self::Libcilium => Host { name: "libcilium", certificates: false, strict: false, answers: None },
-            // Denials are answered where a request of the protocol can stand in for the denied one.
-            Self::Wasm => {
-                Host { name: "wasm", certificates: false, strict: true, answers: Some(&["memcache", "cassandra"]) }
-            }
+            // Denials are answered where a request of the protocol can stand in for the denied one, and where the filter is
+            // one for HTTP.
+            Self::Wasm => Host {
+                name: "wasm",
+                certificates: true,
+                strict: true,
+                answers: Some(&["memcache", "cassandra", "admission"]),
+            },
         }
     }
 }

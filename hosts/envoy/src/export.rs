@@ -10,6 +10,10 @@
 #[macro_export]
 macro_rules! export {
     ($registry:expr) => {
+        // So that a judgement can tell how much memory it takes.
+        #[global_allocator]
+        static ALLOCATOR: $crate::Counting = $crate::Counting;
+
         $crate::hooks! {
             // The null version makes Envoy refuse the library.
             fn envoy_dynamic_module_on_program_init() -> *const ::std::ffi::c_char {

@@ -24,6 +24,7 @@ struct Configured {
 /// The library is loaded. Returns the version of the ABI.
 pub fn program_init() -> *const c_char {
     guard::install_panic_hook();
+    portcullis_proxylib::set_memory_gauge(portcullis_allocator::in_use);
     abi::version()
 }
 

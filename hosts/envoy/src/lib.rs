@@ -111,6 +111,7 @@ mod waker;
 compile_error!("a panic must unwind: one that aborts takes Envoy with it; build with `panic = \"unwind\"`");
 
 pub use abi::Buf;
+pub use portcullis_allocator::Counting;
 pub use portcullis_proxylib::{Capabilities, Registry};
 
 /// What this host can do in the Envoy that it is loaded by.

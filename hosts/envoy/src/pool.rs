@@ -8,8 +8,15 @@ use portcullis_proxylib::{Executor, Job};
 
 use crate::guard::guarded;
 
-/// Enough that one slow judgement does not hold up all others; jobs mostly wait, and a node has other work.
-const THREADS: usize = 2;
+/// Threads at least: enough that one slow judgement does not hold up all others.
+const MIN_THREADS: usize = 2;
+
+/// Threads at most: a node has other work.
+const MAX_THREADS: usize = 8;
+
+/// Bytes of stack of a thread: policy engines walk documents that are nested a thousand levels deep. What is not used is not
+/// there.
+const STACK: usize = 16 << 20;
 
 /// Jobs that wait at most. A job for which there is no room counts as lost, and its request is denied.
 const MAX_QUEUED: usize = 1024;
@@ -37,10 +44,11 @@ struct State {
 
 impl Executor for Pool {
     fn execute(&self, job: Job) {
+        let threads = thread::available_parallelism().map_or(MIN_THREADS, usize::from).clamp(MIN_THREADS, MAX_THREADS);
         let mut state = self.0.lock();
-        while state.threads < THREADS {
+        while state.threads < threads {
             let shared = Arc::clone(&self.0);
-            let builder = thread::Builder::new().name("portcullis-job".to_owned());
+            let builder = thread::Builder::new().name("portcullis-job".to_owned()).stack_size(STACK);
             if builder.spawn(move || shared.work()).is_err() {
                 break;
             }

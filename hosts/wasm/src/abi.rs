@@ -1,4 +1,4 @@
-//! The part of the proxy-wasm ABI (0.2.1) that a network filter needs: the host's functions, each with its status handled.
+//! The part of the proxy-wasm ABI (0.2.1) that our filters need: the host's functions, each with its status handled.
 //!
 //! Facts of the specification of proxy-wasm, `abi-versions/v0.2.1`. No function here panics, whatever the host answers: where
 //! there is no unwinding a panic costs all connections of the VM.
@@ -10,6 +10,8 @@ use std::time::Duration;
 pub(crate) const CONTINUE: u32 = 0;
 /// What a callback about data answers: nothing goes on.
 pub(crate) const STOP: u32 = 1;
+/// What a callback about the body of a request answers: nothing goes on, and the host keeps none of it.
+pub(crate) const STOP_AND_DROP: u32 = 3;
 
 pub(crate) const LOG_DEBUG: u32 = 1;
 pub(crate) const LOG_INFO: u32 = 2;
@@ -20,9 +22,19 @@ pub(crate) const LOG_ERROR: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 #[repr(u32)]
 pub(crate) enum Buffer {
+    RequestBody = 0,
+    ResponseBody = 1,
     Downstream = 2,
     Upstream = 3,
     PluginConfiguration = 7,
+}
+
+/// The fields of messages by their numbers (`proxy_header_map_type_t`).
+#[derive(Clone, Copy, Debug)]
+#[repr(u32)]
+pub(crate) enum Map {
+    Request = 0,
+    Response = 2,
 }
 
 /// Kinds of metrics (`proxy_metric_type_t`).
@@ -31,17 +43,20 @@ pub(crate) enum Buffer {
 pub(crate) enum Metric {
     Counter = 0,
     Gauge = 1,
+    Histogram = 2,
 }
 
 /// The host did not do what it was asked to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Refused;
 
-/// The connection to the client (`proxy_stream_type_t`).
+/// A request of HTTP (`proxy_stream_type_t`).
+const STREAM_REQUEST: u32 = 0;
+/// The connection to the client.
 const STREAM_DOWNSTREAM: u32 = 2;
 
-/// A request of HTTP that meets a network filter is answered so.
-const NOT_HTTP: u32 = 500;
+/// An answer that says nothing of gRPC.
+const NO_GRPC_STATUS: i32 = -1;
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -52,6 +67,7 @@ unsafe extern "C" {
     fn proxy_get_property(path: *const u8, path_size: usize, value: *mut *mut u8, value_size: *mut usize) -> u32;
     fn proxy_get_buffer_bytes(buffer: u32, start: usize, max: usize, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_set_buffer_bytes(buffer: u32, start: usize, replaced: usize, data: *const u8, size: usize) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
     fn proxy_close_stream(stream: u32) -> u32;
     fn proxy_define_metric(metric: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
@@ -156,15 +172,31 @@ pub(crate) fn record(metric: u32, value: u64) {
     unsafe { proxy_record_metric(metric, value) };
 }
 
-/// Turns a request of HTTP away: whoever makes the module an HTTP filter must not get one that lets everything pass.
-pub(crate) fn turn_away_http() {
-    let text = b"portcullis is a network filter\n";
-    let none: &[u8] = &[0, 0, 0, 0];
-    // SAFETY: the host reads the texts during the call; no header is a number of pairs, which is zero.
-    unsafe {
-        let (body, headers) = (text.as_ptr(), none.as_ptr());
-        proxy_send_local_response(NOT_HTTP, none.as_ptr(), 0, body, text.len(), headers, none.len(), -1)
-    };
+/// The fields of a message, as the host writes them.
+///
+/// # Errors
+/// The host has no such message at the moment, or no room could be made for the bytes.
+pub(crate) fn fields(map: Map) -> Result<Vec<u8>, Refused> {
+    // SAFETY: a number, and the host answers as `receive` demands.
+    receive(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })
+}
+
+/// Answers the request at hand, which goes no further. `fields` is as the host writes them, and `why` is for its log.
+///
+/// # Errors
+/// The host did not.
+pub(crate) fn respond(status: u32, why: &str, fields: &[u8], body: &[u8]) -> Result<(), Refused> {
+    let (why, fields, body) = ((why.as_ptr(), why.len()), (fields.as_ptr(), fields.len()), (body.as_ptr(), body.len()));
+    // SAFETY: the host reads the texts during the call.
+    check(unsafe {
+        proxy_send_local_response(status, why.0, why.1, body.0, body.1, fields.0, fields.1, NO_GRPC_STATUS)
+    })
+}
+
+/// Gives up the request at hand, without an answer.
+pub(crate) fn reset() -> Result<(), Refused> {
+    // SAFETY: numbers alone.
+    check(unsafe { proxy_close_stream(STREAM_REQUEST) })
 }
 
 const OK: u32 = 0;

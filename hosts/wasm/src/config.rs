@@ -25,6 +25,9 @@ pub(crate) struct ListenerConfig {
     pub(crate) port: Option<u16>,
     /// What an identities file would say.
     pub(crate) identities: Option<Inline>,
+    /// Who the client is, its certificate says. Only of a certificate that the host was told to verify.
+    #[serde(default)]
+    pub(crate) tls_identity: TlsIdentity,
     #[serde(default)]
     pub(crate) default: Otherwise,
     #[serde(default)]
@@ -52,11 +55,45 @@ pub(crate) enum Endpoint {
 }
 
 /// Which way the connections of a listener go, seen from the endpoint.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Direction {
     Ingress,
     Egress,
+}
+
+/// Whether a certificate says who the client is: `true`, `false`, or `optional`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "BoolOrText")]
+pub(crate) enum TlsIdentity {
+    #[default]
+    Off,
+    /// Whoever shows none is nobody by name.
+    Optional,
+    /// Whoever shows none is turned away.
+    Required,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "wanted `true`, `false` or \"optional\"")]
+enum BoolOrText {
+    Bool(bool),
+    Text(String),
+}
+
+impl TryFrom<BoolOrText> for TlsIdentity {
+    type Error = String;
+
+    fn try_from(value: BoolOrText) -> Result<Self, String> {
+        match value {
+            BoolOrText::Bool(false) => Ok(Self::Off),
+            BoolOrText::Bool(true) => Ok(Self::Required),
+            BoolOrText::Text(text) if text == "optional" => Ok(Self::Optional),
+            BoolOrText::Text(text) => {
+                Err(format!("unknown value `{}`; wanted `true`, `false` or \"optional\"", text.escape_debug()))
+            }
+        }
+    }
 }
 
 /// What becomes of endpoints that no policy selects.
@@ -97,6 +134,10 @@ impl ListenerConfig {
         let config: Self = document.read(Dialect::Strict)?;
         if matches!(config.endpoint, Endpoint::Lookup) && config.identities.is_none() {
             return Err(Self::fault(text, "endpoint", "`lookup` needs `identities` to look in"));
+        }
+        if config.tls_identity != TlsIdentity::Off && config.direction == Direction::Egress {
+            let message = "the certificate is the client's, who is not the remote side of `egress`";
+            return Err(Self::fault(text, "tlsIdentity", message));
         }
         if config.on_parse_error == OnParseError::Passthrough {
             let message = "a proxy-wasm host has no `passthrough`: replies to requests that stood in for denied ones would pass too";

@@ -30,9 +30,20 @@ macro_rules! export {
             }
             fn proxy_on_done(_context: u32) -> u32 { 1 }
             fn proxy_on_delete(context: u32) -> () { $crate::hooks::delete(context) }
-            fn proxy_on_request_headers(_context: u32, _headers: u32, _end: u32) -> u32 {
-                $crate::hooks::request_headers()
+            fn proxy_on_request_headers(context: u32, _fields: u32, end: u32) -> u32 {
+                $crate::hooks::request_headers(context, end)
             }
+            fn proxy_on_request_body(context: u32, size: usize, end: u32) -> u32 {
+                $crate::hooks::request_body(context, size, end)
+            }
+            fn proxy_on_request_trailers(context: u32, _fields: u32) -> u32 { $crate::hooks::request_trailers(context) }
+            fn proxy_on_response_headers(context: u32, _fields: u32, end: u32) -> u32 {
+                $crate::hooks::response_headers(context, end)
+            }
+            fn proxy_on_response_body(context: u32, size: usize, end: u32) -> u32 {
+                $crate::hooks::response_body(context, size, end)
+            }
+            fn proxy_on_response_trailers(context: u32, _fields: u32) -> u32 { $crate::hooks::response_trailers(context) }
         }
     };
 }

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use portcullis_policy::{
-    CompileOptions, Compiled, Identities, Identity, Labels, PolicyErrors, Snapshot, Source, Traffic,
+    CompileOptions, Compiled, Documents, Identities, Identity, Labels, PolicyErrors, Snapshot, Source, Traffic,
 };
-use portcullis_proxylib::{
-    Budget, Connection, Entry, Instance, Log, Meta, Refused, Registry, Sink, Status, Time, write_json,
-};
+use portcullis_proxylib::{Budget, Connection, Entry, Instance, Log, Meta, Registry, Sink, Status, Time, write_json};
 
 use crate::abi;
-use crate::config::{Endpoint, ListenerConfig};
+use crate::config::{Endpoint, ListenerConfig, TlsIdentity};
+use crate::peer;
 use crate::stats::Stats;
 
 /// What the connections of a listener share.
@@ -22,12 +21,29 @@ pub(crate) struct Listener {
     pub(crate) instance: Arc<Instance>,
     pub(crate) stats: Stats,
     pub(crate) protocol: &'static str,
+    /// Whether it is an HTTP filter, or else a network filter.
+    pub(crate) is_http: bool,
+    tls_identity: TlsIdentity,
+    /// Whether there is an access log.
+    logs: bool,
     port: Option<u16>,
     traffic: Traffic,
     /// The labels of the endpoint, where they are the same for all connections.
     endpoint: Option<Labels>,
     identities: Identities,
 }
+
+/// Why a client is not let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TurnedAway {
+    /// The reason as hosts report it.
+    pub(crate) name: &'static str,
+    pub(crate) text: &'static str,
+}
+
+const ANONYMOUS: TurnedAway =
+    TurnedAway { name: "portcullis_no_certificate", text: "the client has shown no certificate that names it" };
+const REFUSED: TurnedAway = TurnedAway { name: "portcullis_refused", text: "the protocol refuses the connection" };
 
 impl Listener {
     /// Makes a listener of what the host was told. Where it takes the place of another one, open connections of that get the
@@ -52,7 +68,8 @@ impl Listener {
             Some(text) => Identities::load("configuration identities.inline", text.inline.as_bytes())?,
             None => Identities::default(),
         };
-        let Ok(stats) = Stats::define(protocol.name()) else {
+        let labels: Vec<_> = snapshot.documents().iter().flat_map(Documents::labels).cloned().collect();
+        let Ok(stats) = Stats::define(protocol.name(), &labels) else {
             return Err(fault("protocol", "the host does not let its metrics be defined".to_owned()));
         };
 
@@ -82,6 +99,9 @@ impl Listener {
             }),
             stats,
             protocol: protocol.name(),
+            is_http: protocol.is_http(),
+            tls_identity: config.tls_identity,
+            logs: config.access_log.is_some(),
             port: config.port,
             traffic: config.direction.into(),
             endpoint: match config.endpoint {
@@ -95,12 +115,47 @@ impl Listener {
     /// Opens the connection at hand. `id` is the host's number for it, where it tells none of its own.
     ///
     /// # Errors
-    /// The protocol refuses it.
-    pub(crate) fn connect(&self, id: u32) -> Result<Connection, Refused> {
-        let mut connection = self.instance.open(self.describe(id))?;
+    /// The client has no certificate where it must, or the protocol refuses it.
+    pub(crate) fn connect(&self, id: u32) -> Result<Connection, TurnedAway> {
+        let meta = self.describe(id);
+        let certificate = match self.tls_identity {
+            TlsIdentity::Off => Ok(None),
+            // Without a certificate a client would slip past all that is denied to it by name.
+            TlsIdentity::Required => peer::certificate().and_then(|known| known.ok_or(abi::Refused)).map(Some),
+            TlsIdentity::Optional => peer::certificate(),
+        };
+        let meta = match certificate {
+            Ok(Some(certificate)) => Meta { remote: meta.remote.clone().with_certificate(certificate), ..meta },
+            Ok(None) => meta,
+            Err(abi::Refused) => {
+                self.note_anonymous(&meta);
+                return Err(ANONYMOUS);
+            }
+        };
+        let mut connection = self.instance.open(meta).map_err(|_refused| REFUSED)?;
         connection.forbid_waiting();
-        connection.forbid_answering();
         Ok(connection)
+    }
+
+    /// Shows how much is held.
+    pub(crate) fn show_held(&self) {
+        self.stats.show_held(self.instance.budget.held());
+    }
+
+    fn note_anonymous(&self, meta: &Meta) {
+        self.stats.count_error();
+        if !self.logs {
+            return;
+        }
+        HostLog.record(&Entry {
+            status: Status::Error,
+            protocol: self.protocol,
+            meta,
+            rule: None,
+            reason: ANONYMOUS.text,
+            generation: self.instance.policy.load().generation(),
+            fields: None,
+        });
     }
 
     fn describe(&self, id: u32) -> Meta {

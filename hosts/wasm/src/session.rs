@@ -133,10 +133,13 @@ impl Session {
     }
 
     fn open(&mut self) {
-        let connection = self.listener.as_ref().and_then(|listener| listener.connect(self.id).ok());
-        match connection {
-            Some(connection) => self.phase = Phase::Open(Box::new(Datapath::new(connection))),
-            None => self.shut("portcullis_refused"),
+        let Some(listener) = &self.listener else { return self.shut("portcullis_not_configured") };
+        match listener.connect(self.id) {
+            Ok(mut connection) => {
+                connection.forbid_answering();
+                self.phase = Phase::Open(Box::new(Datapath::new(connection)));
+            }
+            Err(turned_away) => self.shut(turned_away.name),
         }
     }
 
@@ -160,10 +163,9 @@ impl Session {
             datapath.close();
             self.report();
         }
-        let listener = self.listener.clone();
         self.phase = Phase::Closing;
-        if let Some(listener) = listener {
-            listener.stats.show_held(listener.instance.budget.held());
+        if let Some(listener) = &self.listener {
+            listener.show_held();
         }
     }
 
@@ -173,6 +175,6 @@ impl Session {
         if !datapath.tally().is_empty() {
             listener.stats.count(&datapath.tally().take());
         }
-        listener.stats.show_held(listener.instance.budget.held());
+        listener.show_held();
     }
 }

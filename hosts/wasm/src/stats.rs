@@ -1,8 +1,10 @@
 //! Counters and gauges. Their names are in the documentation of the crate.
 
 use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
 
-use portcullis_proxylib::Tally;
+use portcullis_proxylib::{Observed, Status, Tally};
 
 use crate::abi::{self, Metric, Refused};
 
@@ -23,15 +25,47 @@ pub(crate) struct Stats {
     held_bytes: u32,
     /// What the last one shows of this VM: the host sums up over all of them.
     held_shown: Cell<i64>,
+    /// By the labels of the documents.
+    judged: HashMap<Arc<str>, Judged>,
+    /// What has no label of its own.
+    judged_other: Option<Judged>,
 }
+
+/// The metrics of what is counted by a name.
+#[derive(Debug)]
+struct Judged {
+    forwarded: u32,
+    denied: u32,
+    audit: u32,
+    errors: u32,
+    microseconds: u32,
+}
+
+/// Labels that have metrics of their own; five for each.
+const MAX_LABELS: usize = 1000;
+/// The name of what is beyond them. Labels are names of Kubernetes, which have no `_`.
+const OTHER: &str = "_other";
 
 impl Stats {
     /// Defines the metrics of a listener.
-    pub(crate) fn define(protocol: &str) -> Result<Self, Refused> {
+    pub(crate) fn define(protocol: &str, labels: &[Arc<str>]) -> Result<Self, Refused> {
         let define = |kind, name: &str| abi::define(kind, &format!("{NAMESPACE}.{protocol}.{name}"));
         let counter = |name: &str| define(Metric::Counter, name);
         let gauge = |name: &str| define(Metric::Gauge, name);
+        let judged = |label: &str| {
+            let counter = |what: &str| counter(&format!("judged.{label}.{what}"));
+            Ok(Judged {
+                forwarded: counter("forwarded")?,
+                denied: counter("denied")?,
+                audit: counter("audit")?,
+                errors: counter("errors")?,
+                microseconds: define(Metric::Histogram, &format!("judged.{label}.microseconds"))?,
+            })
+        };
+        let by_label = labels.iter().take(MAX_LABELS).map(|label| Ok((Arc::clone(label), judged(label)?)));
         Ok(Self {
+            judged: by_label.collect::<Result<_, Refused>>()?,
+            judged_other: if labels.is_empty() { None } else { Some(judged(OTHER)?) },
             forwarded: counter("forwarded.requests")?,
             denied: counter("denied.requests")?,
             audit: counter("audit.requests")?,
@@ -67,6 +101,24 @@ impl Stats {
                 abi::add(counter, i64::try_from(count).unwrap_or(i64::MAX));
             }
         }
+        for Observed { label, status, took } in &tally.observed {
+            let Some(judged) = self.judged.get(label).or(self.judged_other.as_ref()) else { continue };
+            let counter = match status {
+                Status::Forwarded | Status::Reply => judged.forwarded,
+                Status::Denied => judged.denied,
+                Status::Audited => judged.audit,
+                Status::Error => judged.errors,
+            };
+            abi::add(counter, 1);
+            if let Some(took) = took {
+                abi::record(judged.microseconds, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            }
+        }
+    }
+
+    /// Counts a connection that was turned away.
+    pub(crate) fn count_error(&self) {
+        abi::add(self.errors, 1);
     }
 
     pub(crate) fn show_generation(&self, generation: u64) {

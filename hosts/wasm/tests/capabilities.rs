@@ -34,10 +34,11 @@ const ROWS: &[Row] = &[
 fn the_tables_of_the_docs_are_those_of_the_hosts() {
     // From Envoy 1.39 on; the stand-in for it here is an older one.
     let envoy = Capabilities { idle_metrics: true, ..portcullis_envoy::capabilities() };
-    let hosts = [envoy, portcullis_libcilium::capabilities(), portcullis_wasm::capabilities()];
+    let (wasm, wasm_http) = (portcullis_wasm::capabilities(), portcullis_wasm::http_capabilities());
+    let hosts = [envoy, portcullis_libcilium::capabilities(), wasm, wasm_http];
     let mut text = String::from("| |");
     hosts.iter().for_each(|host| _ = write!(text, " {} |", host.host));
-    text.push_str("\n| --- | --- | --- | --- |\n");
+    text.push_str("\n| --- | --- | --- | --- | --- |\n");
     for (what, holds) in ROWS {
         write!(text, "| {what} |").unwrap();
         hosts.iter().for_each(|host| text.push_str(if holds(host) { " yes |" } else { " no |" }));
@@ -45,7 +46,12 @@ fn the_tables_of_the_docs_are_those_of_the_hosts() {
     }
     let mut stand_ins = String::from("| protocol | what stands in for a denied request |\n| --- | --- |\n");
     for protocol in portcullis_parsers::REGISTRY.iter() {
-        let stand_in = protocol.stand_in().unwrap_or("nothing: the connection closes");
+        let none = if protocol.is_http() {
+            "nothing: an HTTP filter answers by itself"
+        } else {
+            "nothing: the connection closes"
+        };
+        let stand_in = protocol.stand_in().unwrap_or(none);
         writeln!(stand_ins, "| `{}` | {stand_in} |", protocol.name()).unwrap();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/hosts.md");

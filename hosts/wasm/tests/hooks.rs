@@ -112,8 +112,10 @@ fn nobodys_numbers_get_nothing() {
 #[test]
 fn as_an_http_filter_it_answers_with_an_error() {
     open();
-    assert_eq!(common::proxy_on_request_headers(CONNECTION, 3, 1), 1);
-    assert_eq!(world(|world| world.http_status), Some(500));
+    assert_eq!(common::request(CONNECTION, &[(":method", "GET"), (":path", "/")], true), 1);
+    assert_eq!(common::answer(CONNECTION).map(|answer| answer.status), Some(500));
+    assert_eq!(common::body(CONNECTION, b"READ a\r\n", true).0, 3);
+    assert_eq!(common::trailers(CONNECTION), 1);
 }
 
 fn open_protocol(protocol: &str, item: &Value) {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis_policy::{Describe, Fields};
 use portcullis_proxylib::{Admitted, Conclusion, Context, Grant, Pending, Status as Logged, Verdict as Fate};
@@ -125,11 +125,11 @@ impl<D: Docket> AdmissionParser<D> {
     ) -> Option<(Arc<D::Judge>, Outcome, Option<Duration>)> {
         if self.judging.is_none() {
             if !judge.takes_long() {
-                return Some((Arc::clone(judge), judge.judge(review), began));
+                return Some((Arc::clone(judge), judge.judge(review, None), began));
             }
             let bytes: Arc<[u8]> = bytes.into();
-            let pending = start(cx, judge, &bytes);
             let limit = read_timeout(head).ok().flatten();
+            let pending = start(cx, judge, &bytes, limit);
             let judge = Arc::clone(judge);
             self.judging = Some(Judging { pending, result: None, _bytes: bytes, judge, began, limit });
         }
@@ -141,10 +141,10 @@ impl<D: Docket> AdmissionParser<D> {
         let took = cx.clock().zip(began).map(|(now, began)| now.saturating_sub(began));
         let outcome = match result {
             Ok(_) if took.zip(limit).is_some_and(|(took, limit)| took > limit) => {
-                fault("the judgement took longer than the API server waits")
+                judge.excuse("the judgement took longer than the API server waits")
             }
             Ok(outcome) => outcome,
-            Err(lost) => fault(lost.to_string()),
+            Err(lost) => judge.excuse(&lost.to_string()),
         };
         Some((judge, outcome, began))
     }
@@ -256,14 +256,21 @@ impl<D: Docket> AdmissionParser<D> {
 }
 
 /// Hands the judgement to a thread of its own, which reads the review for itself: if anybody still waits for it by then.
-fn start<J: Judge + 'static>(cx: &mut Context<'_, Rules>, judge: &Arc<J>, bytes: &Arc<[u8]>) -> Pending<Outcome> {
+fn start<J: Judge + 'static>(
+    cx: &mut Context<'_, Rules>,
+    judge: &Arc<J>,
+    bytes: &Arc<[u8]>,
+    limit: Option<Duration>,
+) -> Pending<Outcome> {
     let bytes = Arc::downgrade(bytes);
     let judge = Arc::clone(judge);
+    // From now on: a judgement may wait for others before it begins.
+    let until = limit.and_then(|limit| Instant::now().checked_add(limit));
     cx.run(move || {
         let Some(bytes) = bytes.upgrade() else { return fault("nobody waits for the judgement") };
         let mut tape = Tape::new();
-        let judged = tape.read(&bytes).ok().and_then(|root| Some(judge.judge(&Review::read(root).ok()?)));
-        judged.unwrap_or_else(|| fault("the review could not be read again"))
+        let judged = tape.read(&bytes).ok().and_then(|root| Some(judge.judge(&Review::read(root).ok()?, until)));
+        judged.unwrap_or_else(|| judge.excuse("the review could not be read again"))
     })
 }
 

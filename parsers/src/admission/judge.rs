@@ -1,13 +1,17 @@
 //! What a judgement of a review comes to, and who makes it. Nothing here knows of HTTP.
 
 use std::borrow::Cow;
+use std::time::Instant;
 
 use super::review::Review;
 
 /// Judges reviews: a hook's rules, or an engine for a policy language.
 pub trait Judge: Send + Sync {
-    /// What becomes of a review. Never panics for anything that a review can hold.
-    fn judge(&self, review: &Review<'_>) -> Outcome;
+    /// What becomes of a review. Never panics for anything that a review can hold. What takes long ends soon after `until`.
+    fn judge(&self, review: &Review<'_>, until: Option<Instant>) -> Outcome;
+
+    /// What becomes of a review whose judgement was lost or came too late, and why.
+    fn excuse(&self, why: &str) -> Outcome;
 
     /// Whether judging may take longer than a worker thread should be held: it is then done on a thread of its own.
     fn takes_long(&self) -> bool {

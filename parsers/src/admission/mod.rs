@@ -9,9 +9,9 @@ pub mod callers;
 mod config;
 mod decide;
 mod docket;
+pub mod engines;
 pub mod hooks;
 pub mod http;
-pub mod json;
 pub mod judge;
 mod parser;
 mod refusal;
@@ -26,6 +26,7 @@ mod turns;
 
 use std::sync::Arc;
 
+pub use portcullis_json as json;
 use portcullis_policy::DocumentCompiler;
 use portcullis_proxylib::{Meta, Protocol};
 
@@ -42,6 +43,7 @@ impl Protocol for AdmissionProtocol {
     type Config = Config;
     type Shared = ();
     type Parser = AdmissionParser<hooks::Admission>;
+    const IS_HTTP: bool = true;
 
     fn documents(&self) -> Option<&'static dyn DocumentCompiler> {
         Some(&hooks::COMPILER)

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use portcullis_parsers::REGISTRY;
 use portcullis_policy::lint;
 
+#[cfg(feature = "rego")]
+use super::kube_mgmt;
 use super::load;
 use crate::commands::check;
 use crate::exit::Exit;
@@ -15,12 +17,20 @@ pub(crate) struct Args {
     /// Ends with status 1 if there is any warning. Notes do not count.
     #[arg(long)]
     deny_warnings: bool,
+    /// Writes what modules in Rego come to, as kube-mgmt writes it on the ConfigMap of each, and nothing else.
+    #[cfg(feature = "rego")]
+    #[arg(long, conflicts_with = "deny_warnings")]
+    kube_mgmt_status: bool,
     /// Hooks, and policies beside them: files, and directories whose .yaml, .yml and .json files are read.
     #[arg(required = true, value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
 
 pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
+    #[cfg(feature = "rego")]
+    if args.kube_mgmt_status {
+        return kube_mgmt::run(&args.paths, out);
+    }
     let checked = load::load(&args.paths)?.and_then(|loaded| {
         let found = lint::check(&loaded.sources, &REGISTRY, &load::OPTIONS, None)?;
         Ok((loaded, found))

@@ -1,12 +1,18 @@
 //! `portcullis admission`: everything around hooks for the Kubernetes API server.
 
+#[cfg(feature = "rego")]
+mod audit;
 mod certs;
 mod check;
 mod docs;
 mod eval;
+#[cfg(feature = "rego")]
+mod kube_mgmt;
 mod load;
 mod manifests;
 mod test;
+#[cfg(feature = "rego")]
+mod verify;
 mod yaml;
 
 use crate::exit::Exit;
@@ -24,6 +30,12 @@ enum Command {
     Check(check::Args),
     /// Runs the tests in the files of hooks.
     Test(test::Args),
+    /// Runs suites of tests of templates and constraints, as Gatekeeper's `gator verify` does.
+    #[cfg(feature = "rego")]
+    Verify(verify::Args),
+    /// Judges what there is already, of a cluster or in files, by the constraints in force.
+    #[cfg(feature = "rego")]
+    Audit(audit::Args),
     /// Says what hooks make of a review, or of an object.
     Eval(eval::Args),
     /// Writes what the cluster is told: configurations of webhooks, Envoy's deployment, the API server's credentials.
@@ -45,6 +57,10 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     match &args.command {
         Command::Check(args) => check::run(args, out),
         Command::Test(args) => test::run(args, out),
+        #[cfg(feature = "rego")]
+        Command::Verify(args) => verify::run(args, out),
+        #[cfg(feature = "rego")]
+        Command::Audit(args) => audit::run(args, out),
         Command::Eval(args) => eval::run(args, out),
         Command::Manifests(args) => manifests::run(args, out),
         Command::Docs(args) => docs::run(args, out),

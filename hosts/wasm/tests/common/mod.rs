@@ -26,9 +26,32 @@ pub(crate) struct World {
     pub(crate) closed: Vec<u32>,
     pub(crate) nanoseconds: u64,
     pub(crate) current: u32,
-    pub(crate) http_status: Option<u32>,
+    /// The fields of the request and of the reply, as the module gets them.
+    pub(crate) request_fields: Vec<u8>,
+    pub(crate) response_fields: Vec<u8>,
+    pub(crate) request_body: Option<Vec<u8>>,
+    pub(crate) response_body: Option<Vec<u8>>,
+    /// What the module has answered, by context.
+    pub(crate) answers: BTreeMap<u32, Answer>,
+    /// Requests that the module has given up.
+    pub(crate) reset: Vec<u32>,
     /// Functions that fail, by name.
     pub(crate) broken: Vec<&'static str>,
+}
+
+/// An answer of the module to a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u32,
+    pub(crate) why: String,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
 }
 
 pub(crate) fn world<R>(look: impl FnOnce(&mut World) -> R) -> R {
@@ -53,7 +76,8 @@ impl World {
 
 /// Starts a VM anew on this thread, with a listener. Returns whether it could be configured.
 pub(crate) fn start(configuration: &str) -> bool {
-    world(|world| *world = World { nanoseconds: 1_000_000_000, ..World::default() });
+    // The module's clock does not go back.
+    world(|world| *world = World { nanoseconds: world.nanoseconds.max(1_000_000_000), ..World::default() });
     _initialize();
     proxy_on_context_create(ROOT, 0);
     assert_eq!(proxy_on_vm_start(ROOT, 0), 1);
@@ -86,6 +110,73 @@ pub(crate) fn send(context: u32, upstream: bool, bytes: &[u8], end: bool) -> (Ve
     let left =
         world(|world| if upstream { world.upstream.take() } else { world.downstream.take() }).unwrap_or_default();
     if status == 0 { (left, true) } else { (Vec::new(), false) }
+}
+
+/// Fields as hosts hand them over.
+pub(crate) fn marshal<N: AsRef<[u8]>, V: AsRef<[u8]>>(fields: &[(N, V)]) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).unwrap().to_le_bytes();
+    let mut bytes = number(fields.len()).to_vec();
+    for (name, value) in fields {
+        bytes.extend(number(name.as_ref().len()));
+        bytes.extend(number(value.as_ref().len()));
+    }
+    for (name, value) in fields {
+        bytes.extend([name.as_ref(), b"\0", value.as_ref(), b"\0"].concat());
+    }
+    bytes
+}
+
+fn unmarshal(bytes: &[u8]) -> Vec<(String, String)> {
+    let number = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let mut at = 4 + 8 * number(0);
+    let mut text = |size: usize| {
+        let text = String::from_utf8(bytes[at..at + size].to_vec()).unwrap();
+        assert_eq!(bytes[at + size], 0);
+        at += size + 1;
+        text
+    };
+    (0..number(0)).map(|n| (text(number(4 + 8 * n)), text(number(8 + 8 * n)))).collect()
+}
+
+/// The head of a request, as a host has it. Returns what the module wants done.
+pub(crate) fn request<N: AsRef<[u8]>, V: AsRef<[u8]>>(context: u32, fields: &[(N, V)], end: bool) -> u32 {
+    world(|world| world.request_fields = marshal(fields));
+    proxy_on_context_create(context, ROOT);
+    let count = u32::try_from(fields.len()).unwrap();
+    enter(context, || proxy_on_request_headers(context, count, end.into()))
+}
+
+/// More of a request's body. Returns what the module wants done, and what it leaves of the body.
+pub(crate) fn body(context: u32, bytes: &[u8], end: bool) -> (u32, Vec<u8>) {
+    world(|world| world.request_body = Some(bytes.to_vec()));
+    let status = enter(context, || proxy_on_request_body(context, bytes.len(), end.into()));
+    (status, world(|world| world.request_body.take()).unwrap_or_default())
+}
+
+/// The fields behind a request's body.
+pub(crate) fn trailers(context: u32) -> u32 {
+    enter(context, || proxy_on_request_trailers(context, 1))
+}
+
+/// The reply of an upstream, which passes as it is.
+pub(crate) fn reply(context: u32, fields: &[(&str, &str)], pieces: &[&[u8]], has_trailers: bool) {
+    world(|world| world.response_fields = marshal(fields));
+    let is_whole = pieces.is_empty() && !has_trailers;
+    assert_eq!(enter(context, || proxy_on_response_headers(context, 1, is_whole.into())), 0);
+    for (n, piece) in pieces.iter().enumerate() {
+        world(|world| world.response_body = Some(piece.to_vec()));
+        let end = n + 1 == pieces.len() && !has_trailers;
+        assert_eq!(enter(context, || proxy_on_response_body(context, piece.len(), end.into())), 0);
+        assert_eq!(world(|world| world.response_body.take()).as_deref(), Some(*piece));
+    }
+    if has_trailers {
+        assert_eq!(enter(context, || proxy_on_response_trailers(context, 1)), 0);
+    }
+}
+
+/// What the module has answered to a request.
+pub(crate) fn answer(context: u32) -> Option<Answer> {
+    world(|world| world.answers.get(&context).cloned())
 }
 
 pub(crate) fn tick(seconds: u64) {
@@ -172,6 +263,8 @@ functions! {
             2 => world.downstream.clone(),
             3 => world.upstream.clone(),
             7 => Some(world.configuration.clone()),
+            0 => world.request_body.clone(),
+            1 => world.response_body.clone(),
             _ => None,
         });
         match bytes {
@@ -185,6 +278,7 @@ functions! {
             let place = match buffer {
                 2 => world.downstream.as_mut(),
                 3 => world.upstream.as_mut(),
+                0 => world.request_body.as_mut(),
                 _ => None,
             };
             // As Envoy: only at the front can anything be replaced.
@@ -194,9 +288,20 @@ functions! {
             0
         })
     }
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) {
+        let bytes = world(|world| match map {
+            0 => Some(world.request_fields.clone()),
+            2 => Some(world.response_fields.clone()),
+            _ => None,
+        });
+        bytes.map_or(2, |bytes| hand_over(&bytes, data, size))
+    }
     fn proxy_close_stream(stream: u32) {
-        assert_eq!(stream, 2);
-        world(|world| world.closed.push(world.current));
+        world(|world| match stream {
+            0 => world.reset.push(world.current),
+            2 => world.closed.push(world.current),
+            other => panic!("there is no stream {other}"),
+        });
         0
     }
     fn proxy_define_metric(_metric: u32, name: *const u8, name_size: usize, id: *mut u32) {
@@ -221,10 +326,17 @@ functions! {
         0
     }
     fn proxy_send_local_response(
-        status: u32, _details: *const u8, _details_size: usize, _body: *const u8, _body_size: usize,
-        _headers: *const u8, _headers_size: usize, _grpc_status: i32
+        status: u32, why: *const u8, why_size: usize, body: *const u8, body_size: usize,
+        fields: *const u8, fields_size: usize, grpc_status: i32
     ) {
-        world(|world| world.http_status = Some(status));
+        assert_eq!(grpc_status, -1);
+        let why = String::from_utf8(slice(why, why_size).to_vec()).unwrap();
+        let fields = unmarshal(slice(fields, fields_size));
+        let answer = Answer { status, why, fields, body: slice(body, body_size).to_vec() };
+        world(|world| {
+            let before = world.answers.insert(world.current, answer);
+            assert_eq!(before, None, "a request that is answered twice");
+        });
         0
     }
 }

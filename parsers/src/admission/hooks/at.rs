@@ -7,42 +7,42 @@ use serde::de::DeserializeOwned;
 
 /// What is wrong with documents, and what is probably not meant.
 #[derive(Debug, Default)]
-pub(super) struct Faults {
-    pub(super) errors: Vec<NodeError>,
-    pub(super) warnings: Vec<NodeError>,
+pub(in crate::admission) struct Faults {
+    pub(in crate::admission) errors: Vec<NodeError>,
+    pub(in crate::admission) warnings: Vec<NodeError>,
 }
 
 /// Reads one hook: what is wrong with it, and its lists.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
-    pub(super) faults: Faults,
-    pub(super) lists: BTreeMap<String, List>,
+pub(in crate::admission) struct Reader {
+    pub(in crate::admission) faults: Faults,
+    pub(in crate::admission) lists: BTreeMap<String, List>,
 }
 
 /// A list that conditions name.
 #[derive(Debug)]
-pub(super) struct List {
-    pub(super) items: Vec<String>,
-    pub(super) place: Place,
-    pub(super) used: bool,
+pub(in crate::admission) struct List {
+    pub(in crate::admission) items: Vec<String>,
+    pub(in crate::admission) place: Place,
+    pub(in crate::admission) used: bool,
 }
 
 impl Reader {
-    pub(super) fn refuse(&mut self, at: &At<'_>, message: impl Into<String>) {
+    pub(in crate::admission) fn refuse(&mut self, at: &At<'_>, message: impl Into<String>) {
         self.faults.errors.push(at.error(message));
     }
 
-    pub(super) fn warn(&mut self, at: &At<'_>, message: impl Into<String>) {
+    pub(in crate::admission) fn warn(&mut self, at: &At<'_>, message: impl Into<String>) {
         self.faults.warnings.push(at.error(message));
     }
 
     /// Keeps the value, or the fault.
-    pub(super) fn note<T>(&mut self, result: Result<T, NodeError>) -> Option<T> {
+    pub(in crate::admission) fn note<T>(&mut self, result: Result<T, NodeError>) -> Option<T> {
         result.map_err(|error| self.faults.errors.push(error)).ok()
     }
 
     /// A list of texts, each with its place. `{list: name}` may stand for the whole, or for items.
-    pub(super) fn strings<'n>(&mut self, at: &At<'n>) -> Vec<(String, At<'n>)> {
+    pub(in crate::admission) fn strings<'n>(&mut self, at: &At<'n>) -> Vec<(String, At<'n>)> {
         if matches!(at.node.value, Value::Map(_)) {
             return self.named_list(at);
         }
@@ -78,18 +78,18 @@ impl Reader {
 
 /// A node and the way to it.
 #[derive(Clone, Debug)]
-pub(super) struct At<'n> {
-    pub(super) node: &'n Node,
-    pub(super) path: String,
+pub(in crate::admission) struct At<'n> {
+    pub(in crate::admission) node: &'n Node,
+    pub(in crate::admission) path: String,
 }
 
 impl<'n> At<'n> {
-    pub(super) fn error(&self, message: impl Into<String>) -> NodeError {
+    pub(in crate::admission) fn error(&self, message: impl Into<String>) -> NodeError {
         NodeError::new(&self.node.place, &self.path, message)
     }
 
     /// A field that is there.
-    pub(super) fn field(&self, name: &str) -> Option<Self> {
+    pub(in crate::admission) fn field(&self, name: &str) -> Option<Self> {
         let Value::Map(entries) = &self.node.value else { return None };
         let entry = entries.iter().find(|entry| entry.key == name)?;
         (!matches!(entry.value.value, Value::Null)).then(|| self.within(name, &entry.value))
@@ -102,13 +102,13 @@ impl<'n> At<'n> {
     }
 
     /// The entries of a map; none if it is no map.
-    pub(super) fn entries(&self) -> Vec<(&'n str, Self)> {
+    pub(in crate::admission) fn entries(&self) -> Vec<(&'n str, Self)> {
         let Value::Map(entries) = &self.node.value else { return Vec::new() };
         entries.iter().map(|entry| (entry.key.as_str(), self.within(&entry.key, &entry.value))).collect()
     }
 
     /// The items of a list, of which there is at least one.
-    pub(super) fn items(&self, reader: &mut Reader) -> Vec<Self> {
+    pub(in crate::admission) fn items(&self, reader: &mut Reader) -> Vec<Self> {
         match &self.node.value {
             Value::List(items) if items.is_empty() => {
                 reader.refuse(self, "an empty list; write an item, or leave the field out");
@@ -125,16 +125,16 @@ impl<'n> At<'n> {
         }
     }
 
-    pub(super) fn read<T: DeserializeOwned>(&self, reader: &mut Reader) -> Option<T> {
+    pub(in crate::admission) fn read<T: DeserializeOwned>(&self, reader: &mut Reader) -> Option<T> {
         reader.note(self.node.read(Dialect::Strict).map_err(|error| error.within(&self.path)))
     }
 
-    pub(super) fn read_field<T: DeserializeOwned>(&self, name: &str, reader: &mut Reader) -> Option<T> {
+    pub(in crate::admission) fn read_field<T: DeserializeOwned>(&self, name: &str, reader: &mut Reader) -> Option<T> {
         self.field(name)?.read(reader)
     }
 
     /// A field that must be there.
-    pub(super) fn need<T: DeserializeOwned>(&self, name: &str, reader: &mut Reader) -> Option<T> {
+    pub(in crate::admission) fn need<T: DeserializeOwned>(&self, name: &str, reader: &mut Reader) -> Option<T> {
         match self.field(name) {
             Some(field) => field.read(reader),
             None => {
@@ -145,7 +145,7 @@ impl<'n> At<'n> {
     }
 
     /// Checks that this is a map of known fields that are not null. Says whether it is a map.
-    pub(super) fn check_fields(&self, known: &[&str], reader: &mut Reader) -> bool {
+    pub(in crate::admission) fn check_fields(&self, known: &[&str], reader: &mut Reader) -> bool {
         let Value::Map(entries) = &self.node.value else {
             reader.refuse(self, format!("wanted a map, found {}", describe(self.node)));
             return false;
@@ -163,13 +163,13 @@ impl<'n> At<'n> {
         true
     }
 
-    pub(super) fn is_map(&self) -> bool {
+    pub(in crate::admission) fn is_map(&self) -> bool {
         matches!(self.node.value, Value::Map(_))
     }
 }
 
 /// What would be right, for a message.
-pub(super) fn allowed(names: &[&str]) -> String {
+pub(in crate::admission) fn allowed(names: &[&str]) -> String {
     match names {
         [] => "there is none".to_owned(),
         [one] => format!("allowed is `{one}`"),
@@ -178,7 +178,7 @@ pub(super) fn allowed(names: &[&str]) -> String {
 }
 
 /// What a node is, for messages.
-pub(super) fn describe(node: &Node) -> String {
+pub(in crate::admission) fn describe(node: &Node) -> String {
     match &node.value {
         Value::Null => "nothing (null)".to_owned(),
         Value::Bool(value) => format!("`{value}`"),
@@ -191,7 +191,7 @@ pub(super) fn describe(node: &Node) -> String {
 }
 
 /// Text of a hook as it may stand in a one-line message: cut and escaped.
-pub(super) fn shorten(text: &str) -> String {
+pub(in crate::admission) fn shorten(text: &str) -> String {
     /// Long enough to recognise what one wrote, short enough for one line of a log.
     const MAX_QUOTED: usize = 80;
     let mut out: String = text.chars().take(MAX_QUOTED).flat_map(char::escape_debug).collect();

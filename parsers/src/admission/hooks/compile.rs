@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use portcullis_policy::{Node, Value};
 
-use super::KIND;
 use super::at::{At, Faults, List, Reader, shorten};
 use super::decide::{Requirement, Rule};
 use super::hook::Hook;
@@ -15,8 +14,9 @@ use super::selectors::{Selector, check_key, is_label, is_subdomain};
 use super::spec::{LabelSelector, Spec};
 use super::template::Template;
 use super::testing::Test;
+use crate::admission::engines::{Libraries, NAMES, Named};
 
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 24] = [
     "uri",
     "webhookName",
     "doc",
@@ -36,27 +36,31 @@ const FIELDS: [&str; 20] = [
     "validate",
     "decide",
     "mutate",
+    "rego",
+    "gatekeeper",
+    "validatingAdmissionPolicies",
+    "javascript",
     "tests",
 ];
 
-/// Whether a document is one of a hook.
-pub(super) fn is_hook(node: &Node) -> bool {
+/// Whether a document is of a kind.
+pub(super) fn is_of(node: &Node, (api_version, kind): (&str, &str)) -> bool {
     let is = |name, wanted: &str| {
         let field = At { node, path: String::new() }.field(name);
         matches!(field.map(|at| &at.node.value), Some(Value::Text(text)) if text == wanted)
     };
-    is("apiVersion", KIND.0) && is("kind", KIND.1)
+    is("apiVersion", api_version) && is("kind", kind)
 }
 
 /// Reads a hook. What is wrong is added to the faults; then the hook is not to be used.
-pub(super) fn read(document: &Node, faults: &mut Faults) -> Option<Hook> {
+pub(super) fn read(document: &Node, libraries: &Libraries, faults: &mut Faults) -> Option<Hook> {
     let mut reader = Reader { faults: std::mem::take(faults), ..Reader::default() };
-    let hook = read_hook(document, &mut reader);
+    let hook = read_hook(document, libraries, &mut reader);
     *faults = reader.faults;
     hook
 }
 
-fn read_hook(document: &Node, reader: &mut Reader) -> Option<Hook> {
+fn read_hook(document: &Node, libraries: &Libraries, reader: &mut Reader) -> Option<Hook> {
     let whole = At { node: document, path: String::new() };
     whole.check_fields(&["apiVersion", "kind", "metadata", "spec"], reader);
     let Some(metadata) = whole.field("metadata") else {
@@ -92,6 +96,7 @@ fn read_hook(document: &Node, reader: &mut Reader) -> Option<Hook> {
     let decide: Vec<_> = decided.iter().map(|item| Rule::read(item, reader)).collect();
     lints::check_reachable(&decided, &decide, reader);
     let mutate: Vec<_> = items("mutate", reader).iter().filter_map(|item| Mutation::read(item, reader)).collect();
+    let engine = read_engine(&at, libraries, reader);
     let tests = items("tests", reader).iter().filter_map(|item| Test::read(item, reader)).collect();
 
     let spec = Spec {
@@ -116,7 +121,8 @@ fn read_hook(document: &Node, reader: &mut Reader) -> Option<Hook> {
             .collect(),
         mode: at.read_field("mode", reader).unwrap_or_default(),
         on_error: at.read_field("onError", reader).unwrap_or_default(),
-        mutating: at.field("mutate").is_some(),
+        mutating: at.field("mutate").is_some() || engine.as_ref().is_some_and(|(_, named)| named.mutating),
+        engine: engine.as_ref().map(|(name, _)| *name),
     };
     let audit_annotations = read_audit_annotations(&at, reader);
     let hook = Hook {
@@ -132,10 +138,32 @@ fn read_hook(document: &Node, reader: &mut Reader) -> Option<Hook> {
         validate,
         decide: decide.into_iter().flatten().collect(),
         mutate,
+        engine: engine.map(|(_, named)| named.engine),
         tests,
     };
     lints::check(&hook, &at, reader);
     Some(hook)
+}
+
+/// The engine that judges instead of rules.
+fn read_engine(at: &At<'_>, libraries: &Libraries, reader: &mut Reader) -> Option<(&'static str, Named)> {
+    let mut named = NAMES.iter().filter_map(|(name, _)| Some((*name, at.field(name)?)));
+    let (name, field) = named.next()?;
+    if let Some((other, field)) = named.next() {
+        reader.refuse(
+            &field,
+            format!("there is `{name}` already; a hook has one engine, so make `{other}` another hook"),
+        );
+    }
+    for rules in ["validate", "decide", "mutate", "lists"] {
+        if let Some(field) = at.field(rules) {
+            reader.refuse(
+                &field,
+                format!("`{name}` judges this hook, so that `{rules}` would never be asked; make it another hook"),
+            );
+        }
+    }
+    Some((name, libraries.engine(name, &field, reader)?))
 }
 
 fn read_lists(at: &At<'_>, reader: &mut Reader) {
@@ -166,7 +194,7 @@ fn read_uri(at: &At<'_>, reader: &mut Reader) -> Option<String> {
         let valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~');
         !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(valid)
     };
-    let valid = uri.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
+    let valid = uri == "/" || uri.strip_prefix('/').is_some_and(|rest| rest.split('/').all(segment));
     if RESERVED_PATHS.contains(&uri.as_str()) {
         reader.refuse(&field, format!("`{uri}` is the path of health checks; choose another"));
     } else if !valid || uri.len() > MAX_URI {

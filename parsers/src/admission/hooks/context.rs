@@ -111,7 +111,7 @@ pub(super) enum Side {
 
 /// A map of texts in the metadata of objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Metadata {
+pub(in crate::admission) enum Metadata {
     Labels,
     Annotations,
 }
@@ -134,7 +134,7 @@ impl Metadata {
 
 /// Labels or annotations of an object.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Keyed<'d> {
+pub(in crate::admission) enum Keyed<'d> {
     /// There are none.
     Absent,
     Map(Value<'d>),
@@ -142,7 +142,7 @@ pub(super) enum Keyed<'d> {
 }
 
 impl<'d> Keyed<'d> {
-    pub(super) fn of(object: Option<Value<'d>>, field: Metadata) -> Self {
+    pub(in crate::admission) fn of(object: Option<Value<'d>>, field: Metadata) -> Self {
         let Some(metadata) = object.and_then(|object| object.get("metadata")) else { return Self::Absent };
         match metadata.kind() {
             Kind::Null => return Self::Absent,
@@ -160,7 +160,7 @@ impl<'d> Keyed<'d> {
     }
 
     /// What a key stands for.
-    pub(super) fn get(&self, key: &str) -> Entry<'d> {
+    pub(in crate::admission) fn get(&self, key: &str) -> Entry<'d> {
         match self {
             Self::Absent => Entry::Absent,
             Self::Unreadable => Entry::Unreadable,
@@ -174,7 +174,7 @@ impl<'d> Keyed<'d> {
 
 /// The value of a label or annotation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Entry<'d> {
+pub(in crate::admission) enum Entry<'d> {
     Absent,
     Text(Cow<'d, str>),
     Unreadable,

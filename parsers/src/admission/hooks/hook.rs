@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use portcullis_policy::Place;
 
@@ -12,6 +13,7 @@ use super::rules::{self, is_selected};
 use super::selectors::Selector;
 use super::spec::{Mode, OnError, Spec};
 use super::testing::{Test, TestResult};
+use crate::admission::engines::{self, Engine};
 use crate::admission::judge::{Judge, Outcome, Verdict};
 use crate::admission::review::Review;
 
@@ -31,6 +33,8 @@ pub struct Hook {
     pub(super) validate: Vec<Requirement>,
     pub(super) decide: Vec<Rule>,
     pub(super) mutate: Vec<Mutation>,
+    /// What judges instead of rules.
+    pub(super) engine: Option<Arc<dyn Engine>>,
     pub(super) tests: Vec<Test>,
 }
 
@@ -88,7 +92,7 @@ impl Hook {
     }
 
     /// Judges a review in a mode of one's choice.
-    pub(super) fn judge_in(&self, mode: Mode, review: &Review<'_>) -> Outcome {
+    pub(super) fn judge_in(&self, mode: Mode, review: &Review<'_>, until: Option<Instant>) -> Outcome {
         let context = Context::new(review);
         let mut outcome = Outcome {
             verdict: Verdict::Allow,
@@ -100,6 +104,9 @@ impl Hook {
             && is_selected(&context, &self.objects, &self.namespaces);
         if !spoken_of {
             return outcome;
+        }
+        if let Some(engine) = &self.engine {
+            return self.ask(&**engine, mode, review, until, outcome);
         }
         let decision = self.decide(&context, &mut outcome);
         let patch = match decision {
@@ -139,9 +146,41 @@ impl Hook {
         Decision::Allowed
     }
 
+    /// What an engine says.
+    fn ask(
+        &self,
+        engine: &dyn Engine,
+        mode: Mode,
+        review: &Review<'_>,
+        until: Option<Instant>,
+        mut outcome: Outcome,
+    ) -> Outcome {
+        let latest = Instant::now().checked_add(engines::MAX_TIME);
+        let until = until.into_iter().chain(latest).min().unwrap_or_else(Instant::now);
+        outcome.decided_by = "error".into();
+        let ruling = match engine.evaluate(review, until) {
+            Ok(ruling) => ruling,
+            Err(error) => return self.fail(mode, outcome, &error.0),
+        };
+        outcome.warnings.extend(ruling.warnings);
+        outcome.audit_annotations.extend(ruling.audit_annotations);
+        if ruling.patch.is_some() && !self.spec.mutating {
+            return self.fail(
+                mode,
+                outcome,
+                "its policy changes the object, and the hook does not say `mutating: true`",
+            );
+        }
+        outcome.decided_by = ruling.decided_by;
+        match ruling.denial {
+            Some(engines::Denial { message, reason, code }) => self.deny(mode, outcome, Told { message, reason, code }),
+            None => Outcome { patch: ruling.patch.filter(|_| mode == Mode::Enforce), ..outcome },
+        }
+    }
+
     fn deny(&self, mode: Mode, mut outcome: Outcome, told: Told) -> Outcome {
         let Told { mut message, reason, code } = told;
-        if message.is_empty() && reason == "Forbidden" {
+        if message.is_empty() && matches!(&*reason, "" | "Forbidden") {
             message = format!("denied by the hook `{}`", self.name());
         }
         let shown = if message.is_empty() { &reason } else { &message };
@@ -173,7 +212,20 @@ impl Hook {
 }
 
 impl Judge for Hook {
-    fn judge(&self, review: &Review<'_>) -> Outcome {
-        self.judge_in(self.spec.mode, review)
+    fn judge(&self, review: &Review<'_>, until: Option<Instant>) -> Outcome {
+        self.judge_in(self.spec.mode, review, until)
+    }
+
+    fn takes_long(&self) -> bool {
+        self.engine.is_some()
+    }
+
+    fn excuse(&self, why: &str) -> Outcome {
+        let outcome = Outcome {
+            decided_by: "error".into(),
+            audit_annotations: self.audit_annotations.clone(),
+            ..Outcome::default()
+        };
+        self.fail(self.spec.mode, outcome, why)
     }
 }

@@ -7,6 +7,7 @@ use super::decide::Rule;
 use super::hook::Hook;
 use super::rules::NAMESPACE_NAME;
 use super::spec::{FailurePolicy, Mode, Scope};
+use crate::admission::engines::NAMES;
 
 /// Refuses two hooks of one name or one path.
 pub(super) fn check_unique(known: &Hook, hook: &Hook) -> Vec<NodeError> {
@@ -48,11 +49,12 @@ const KUBE_SYSTEM: &str = "kube-system";
 pub(super) fn check(hook: &Hook, at: &At<'_>, reader: &mut Reader) {
     let spec = hook.spec();
     let does_nothing = hook.validate.is_empty() && hook.decide.is_empty() && hook.mutate.is_empty();
-    if does_nothing && !["validate", "decide", "mutate"].iter().any(|name| at.field(name).is_some()) {
-        reader.refuse(at, "the hook does nothing; write `decide`, `validate` or `mutate`");
+    let says = |name: &&str| at.field(name).is_some();
+    if does_nothing && !["validate", "decide", "mutate"].iter().chain(NAMES.iter().map(|(name, _)| name)).any(says) {
+        reader.refuse(at, "the hook does nothing; write `decide`, `validate` or `mutate`, or name an engine");
     }
     if let (Some(field), false) = (at.field("reinvocationPolicy"), spec.mutating) {
-        reader.refuse(&field, "`reinvocationPolicy` is for hooks that have `mutate`; leave it out");
+        reader.refuse(&field, "`reinvocationPolicy` is for hooks that change objects; leave it out");
     }
     if let (Some(field), true) = (at.field("mutate"), spec.mode != Mode::Enforce) {
         reader.warn(&field, "nothing is changed while `mode` is not `enforce`");

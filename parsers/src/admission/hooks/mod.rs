@@ -17,10 +17,10 @@
 //! look at texts with escapes. The pod spec is found once for a review. What one review may cost is bounded by the entries
 //! that are looked at; a review that would cost more is one that cannot be judged.
 
-mod at;
+pub(in crate::admission) mod at;
 mod compile;
 mod conditions;
-mod context;
+pub(in crate::admission) mod context;
 mod decide;
 mod equal;
 mod fields;
@@ -33,14 +33,14 @@ mod mutate;
 mod podspec;
 mod quantity;
 mod rules;
-mod selectors;
+pub(in crate::admission) mod selectors;
 pub mod spec;
 mod strings;
 mod template;
 pub mod testing;
 #[cfg(test)]
 mod tests;
-mod truth;
+pub(in crate::admission) mod truth;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,12 +48,13 @@ use std::sync::Arc;
 use portcullis_policy::{DocumentCompiler, Documents, Node, NodeError};
 
 use super::callers::Callers;
+use super::engines::{self, Libraries};
 pub use hook::Hook;
 
 /// `apiVersion` and `kind` of the documents of hooks.
 pub const KIND: (&str, &str) = ("portcullis.dev/v1", "AdmissionHook");
 
-/// Compiles the documents of admission: hooks, and who may call them.
+/// Compiles the documents of admission: hooks, who may call them, and what engines know.
 pub static COMPILER: AdmissionCompiler = AdmissionCompiler;
 
 /// The compiler of the documents of admission.
@@ -67,28 +68,42 @@ pub struct Admission {
     pub hooks: Hooks,
     /// Who may call them.
     pub callers: Callers,
+    /// What their engines know.
+    pub libraries: Libraries,
 }
 
 impl DocumentCompiler for AdmissionCompiler {
     fn kinds(&self) -> &[(&str, &str)] {
-        const { &[KIND, Callers::KIND] }
+        &engines::KINDS
+    }
+
+    fn claims(&self, documents: &[Node]) -> Vec<(String, String)> {
+        Libraries::claims(documents)
     }
 
     fn compile(&self, documents: &[Node]) -> Result<Documents, Vec<NodeError>> {
-        let (hooks, others): (Vec<_>, Vec<_>) = documents.iter().partition(|node| compile::is_hook(node));
-        let others: Vec<_> = others.into_iter().cloned().collect();
-        let callers = Callers::compile(&others);
-        match (Hooks::compile(hooks), callers) {
-            (Ok((hooks, warnings)), Ok(callers)) => {
-                let labels: Vec<_> = hooks.iter().map(|hook| Arc::clone(hook.label())).collect();
-                Ok(Documents::new(Admission { hooks, callers }, warnings, labels))
-            }
-            (hooks, callers) => {
-                let errors = [hooks.err(), callers.err()];
-                Err(errors.into_iter().flatten().flatten().collect())
-            }
+        let (hooks, others): (Vec<_>, Vec<_>) = documents.iter().partition(|node| compile::is_of(node, KIND));
+        let (callers, others): (Vec<_>, Vec<_>) =
+            others.into_iter().cloned().partition(|node| compile::is_of(node, Callers::KIND));
+        let mut faults = at::Faults::default();
+        let libraries = Libraries::compile(&others, &mut faults);
+        let hooks = Hooks::compile_with(hooks, &libraries, &mut faults);
+        libraries.warn_of_unnamed(&mut faults);
+        let callers = Callers::compile(&callers).map_err(|errors| faults.errors.extend(errors)).unwrap_or_default();
+        if !faults.errors.is_empty() {
+            return Err(faults.errors);
         }
+        let labels: Vec<_> = hooks.iter().map(|hook| Arc::clone(hook.label())).collect();
+        Ok(Documents::new(Admission { hooks, callers, libraries }, faults.warnings, labels))
     }
+}
+
+fn add(hooks: &mut Vec<Arc<Hook>>, hook: Option<Hook>, faults: &mut at::Faults) {
+    let Some(hook) = hook else { return };
+    for known in hooks.iter() {
+        faults.errors.extend(lints::check_unique(known, &hook));
+    }
+    hooks.push(Arc::new(hook));
 }
 
 /// All hooks that are in force, by the paths that reviews are posted to.
@@ -108,20 +123,36 @@ impl Hooks {
         documents: impl IntoIterator<Item = &'n Node>,
     ) -> Result<(Self, Vec<NodeError>), Vec<NodeError>> {
         let mut faults = at::Faults::default();
+        let hooks = Self::compile_with(documents, &Libraries::default(), &mut faults);
+        if faults.errors.is_empty() { Ok((hooks, faults.warnings)) } else { Err(faults.errors) }
+    }
+
+    /// The same, with engines. What engines know and no hook asks is asked by a hook of its own.
+    fn compile_with<'n>(
+        documents: impl IntoIterator<Item = &'n Node>,
+        libraries: &Libraries,
+        faults: &mut at::Faults,
+    ) -> Self {
         let mut hooks: Vec<Arc<Hook>> = Vec::new();
         for document in documents {
-            if let Some(hook) = compile::read(document, &mut faults) {
-                for known in &hooks {
-                    faults.errors.extend(lints::check_unique(known, &hook));
-                }
-                hooks.push(Arc::new(hook));
-            }
+            add(&mut hooks, compile::read(document, libraries, faults), faults);
         }
-        if !faults.errors.is_empty() {
-            return Err(faults.errors);
+        for (engine, text) in libraries.default_hooks() {
+            if hooks.iter().any(|hook| hook.spec().engine == Some(engine)) {
+                continue;
+            }
+            let mut own = at::Faults::default();
+            match Node::load(&format!("the hook for `{engine}` that is there by default"), text.as_bytes()) {
+                Ok(documents) => documents.iter().for_each(|document| {
+                    let hook = compile::read(document, libraries, &mut own);
+                    add(&mut hooks, hook, &mut own);
+                }),
+                Err(error) => own.errors.push(error),
+            }
+            faults.errors.extend(own.errors);
         }
         let by_path = hooks.iter().map(|hook| (hook.uri().into(), Arc::clone(hook))).collect();
-        Ok((Self { by_path, hooks }, faults.warnings))
+        Self { by_path, hooks }
     }
 
     /// The hook at a path, exactly.

@@ -8,7 +8,7 @@ use super::truth::Truth;
 
 /// A compiled selector. An empty one selects everything.
 #[derive(Debug, Default)]
-pub(super) struct Selector(Vec<Requirement>);
+pub(in crate::admission) struct Selector(Vec<Requirement>);
 
 #[derive(Debug)]
 struct Requirement {
@@ -26,7 +26,7 @@ enum Test {
 
 impl Selector {
     /// Reads a selector as it is written, and compiles it.
-    pub(super) fn read(at: &At<'_>, reader: &mut Reader) -> Option<(LabelSelector, Self)> {
+    pub(in crate::admission) fn read(at: &At<'_>, reader: &mut Reader) -> Option<(LabelSelector, Self)> {
         let written: LabelSelector = at.read(reader)?;
         let mut requirements: Vec<_> =
             written.match_labels.iter().map(|(key, value)| (key, Test::In(Names::new([value.clone()])))).collect();
@@ -62,7 +62,7 @@ impl Selector {
         Some((written, Self(requirements)))
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::admission) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -71,7 +71,7 @@ impl Selector {
     }
 
     /// Whether values that are looked up one by one are selected.
-    pub(super) fn test_with<'d>(&self, get: impl Fn(&str) -> Entry<'d>) -> Truth {
+    pub(in crate::admission) fn test_with<'d>(&self, get: impl Fn(&str) -> Entry<'d>) -> Truth {
         Truth::all(self.0.iter().map(|requirement| match (&requirement.test, get(&requirement.key)) {
             (_, Entry::Unreadable) => Truth::Unreadable,
             (Test::In(names), Entry::Text(text)) => names.has(&text).into(),
@@ -101,7 +101,7 @@ const MAX_PREFIX: usize = 253;
 ///
 /// # Errors
 /// Why it does not.
-pub(super) fn check_key(key: &str) -> Result<(), String> {
+pub(in crate::admission) fn check_key(key: &str) -> Result<(), String> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -120,7 +120,7 @@ pub(super) fn check_key(key: &str) -> Result<(), String> {
 ///
 /// # Errors
 /// Why it does not.
-pub(super) fn check_label_value(value: &str) -> Result<(), String> {
+pub(in crate::admission) fn check_label_value(value: &str) -> Result<(), String> {
     if value.is_empty() || is_name(value) {
         return Ok(());
     }
@@ -139,12 +139,12 @@ fn is_name(name: &str) -> bool {
 }
 
 /// Whether a text is a DNS subdomain (RFC 1123), in lower case.
-pub(super) fn is_subdomain(text: &str) -> bool {
+pub(in crate::admission) fn is_subdomain(text: &str) -> bool {
     text.len() <= MAX_PREFIX && text.split('.').all(is_label)
 }
 
 /// Whether a text is a DNS label (RFC 1123), in lower case.
-pub(super) fn is_label(text: &str) -> bool {
+pub(in crate::admission) fn is_label(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     (1..=MAX_NAME).contains(&text.len())
         && text.bytes().all(|byte| letter(byte) || byte == b'-')

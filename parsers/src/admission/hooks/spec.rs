@@ -43,6 +43,9 @@ pub struct Spec {
     pub on_error: OnError,
     /// Whether it changes objects, and belongs into a MutatingWebhookConfiguration.
     pub mutating: bool,
+    /// The engine that judges instead of its own rules: `gatekeeper`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<&'static str>,
 }
 
 impl Spec {

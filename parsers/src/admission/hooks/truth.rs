@@ -3,7 +3,7 @@
 /// Kleene's three values. What cannot be read is neither true nor false, under `not` either: a rule that denies takes it
 /// for true and one that allows for false, so that nothing is allowed for being malformed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Truth {
+pub(in crate::admission) enum Truth {
     No,
     Unreadable,
     Yes,
@@ -47,7 +47,7 @@ impl Truth {
     }
 
     /// Whether any is true.
-    pub(super) fn any(items: impl IntoIterator<Item = Self>) -> Self {
+    pub(in crate::admission) fn any(items: impl IntoIterator<Item = Self>) -> Self {
         let mut truth = Self::No;
         for item in items {
             truth = truth.or(item);

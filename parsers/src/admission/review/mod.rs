@@ -136,6 +136,8 @@ pub struct Review<'d> {
     pub options: Option<Value<'d>>,
     /// Whether nothing is to be changed in the end.
     pub dry_run: bool,
+    /// The whole request as it is written; always a map.
+    pub request: Value<'d>,
 }
 
 /// Why there is nothing to judge.
@@ -179,7 +181,7 @@ impl<'d> Review<'d> {
         let refuse = |message| ReviewError::Refused { version, uid: uid.clone(), message, code: 400 };
         match ambiguity {
             Some((_, message)) => Err(refuse(message)),
-            None => Self::read_request(version, &uid, fields).map_err(refuse),
+            None => Self::read_request(version, &uid, request, fields).map_err(refuse),
         }
     }
 
@@ -191,6 +193,7 @@ impl<'d> Review<'d> {
     fn read_request(
         version: Version,
         uid: &Cow<'d, str>,
+        request: Value<'d>,
         fields: [Option<Value<'d>>; REQUEST.len()],
     ) -> Result<Self, String> {
         let [
@@ -236,6 +239,7 @@ impl<'d> Review<'d> {
             old_object: read_map(old_object, "request.oldObject")?,
             options: read_map(options, "request.options")?,
             dry_run: read_bool(dry_run, "request.dryRun")?,
+            request,
         };
         match operation {
             // The words that Gatekeeper's users know.

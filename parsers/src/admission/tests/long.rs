@@ -99,6 +99,11 @@ fn a_judgement_that_is_lost_or_late_denies() {
     rig.client(&post("/slow?timeout=10s", &review("good")));
     *NOW.lock().unwrap() += Duration::from_millis(8_000);
     assert!(rig.work().contains(r#""allowed":true"#));
+    // The judge says what becomes of it.
+    rig.client(&post("/lenient?timeout=10s", &review("bad")));
+    *NOW.lock().unwrap() += Duration::from_millis(8_001);
+    assert!(rig.work().contains(r#""allowed":true"#));
+    assert_eq!(rig.recorder.lines().last().unwrap()["fields"]["verdict"], "excused");
     // Who cannot run it never gets it judged, and what is thrown away is lost.
     rig.client(&post("/slow", &review("good")));
     rig.shelf.0.lock().unwrap().clear();

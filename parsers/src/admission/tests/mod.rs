@@ -8,6 +8,7 @@ mod wire;
 
 use std::cell::Cell;
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use portcullis_policy::{DocumentCompiler, Documents, Node, NodeError};
 use portcullis_proxylib::testing::{Cut, Host, Observed, Scenario};
@@ -50,7 +51,7 @@ impl DocumentCompiler for Compiler {
     fn compile(&self, documents: &[Node]) -> Result<Documents, Vec<NodeError>> {
         let judge = |path: &str| Arc::new(Tester { path: path.to_owned(), label: path[1..].into() });
         let callers = Callers::compile(documents)?;
-        let mut judges = Vec::from(["/check", "/patch", "/slow", "/lost"].map(judge));
+        let mut judges = Vec::from(["/check", "/patch", "/slow", "/lost", "/lenient"].map(judge));
         let is_slow_gone = documents.iter().any(|document| format!("{document:?}").contains(WITHOUT_SLOW));
         judges.retain(|judge| !is_slow_gone || judge.path != "/slow");
         let labels: Vec<_> = judges.iter().map(|judge| Arc::clone(&judge.label)).collect();
@@ -98,7 +99,7 @@ impl Docket for Tests {
 
 impl Judge for Tester {
     /// Objects say by their names what becomes of them.
-    fn judge(&self, review: &Review<'_>) -> Outcome {
+    fn judge(&self, review: &Review<'_>, _until: Option<Instant>) -> Outcome {
         JUDGED.set(JUDGED.get() + 1);
         let outcome = |verdict, decided_by: &'static str| Outcome {
             verdict,
@@ -116,8 +117,13 @@ impl Judge for Tester {
         }
     }
 
+    fn excuse(&self, why: &str) -> Outcome {
+        let (verdict, code) = if self.path == "/lenient" { (Verdict::Excused, 0) } else { (Verdict::Error, 500) };
+        Outcome { verdict, code, message: why.to_owned().into(), decided_by: "error".into(), ..Outcome::default() }
+    }
+
     fn takes_long(&self) -> bool {
-        self.path == "/slow" || self.path == "/lost"
+        ["/slow", "/lost", "/lenient"].contains(&&*self.path)
     }
 }
 

@@ -154,7 +154,7 @@ fn judge<'a>(hook: &'a Hook, review: &[u8]) -> anyhow::Result<Judged<'a>> {
                 hook,
                 version: review.version,
                 uid: review.uid.to_string(),
-                outcome: hook.judge(&review),
+                outcome: hook.judge(&review, None),
                 // Nested deeper than other readers go, it is judged all the same; only a patch is not shown.
                 object: object.ok().flatten().unwrap_or_default(),
                 request: Some(show::say_request(&review)),

@@ -156,7 +156,7 @@ impl Test {
                 return TestResult { failures: vec![format!("not a review: {message}")], outcome: None };
             }
         };
-        let outcome = hook.judge_in(Mode::Enforce, &review);
+        let outcome = hook.judge_in(Mode::Enforce, &review, None);
         TestResult { failures: self.compare(&outcome), outcome: Some(outcome) }
     }
 

@@ -21,7 +21,7 @@ fn name_the_place_and_what_to_do() {
         ("  decide: [{allow: {}}]", ""),
         (
             "  nope: 1\n  decide: [{allow: {}}]",
-            "hooks.yaml:10:3: h/spec: unknown field `nope`; allowed are `uri`, `webhookName`, `doc`, `failurePolicy`, `matchPolicy`, `sideEffects`, `timeoutSeconds`, `reinvocationPolicy`, `rules`, `namespaceSelector`, `objectSelector`, `targets`, `mode`, `onError`, `lists`, `auditAnnotations`, `validate`, `decide`, `mutate`, `tests`",
+            "hooks.yaml:10:3: h/spec: unknown field `nope`; allowed are `uri`, `webhookName`, `doc`, `failurePolicy`, `matchPolicy`, `sideEffects`, `timeoutSeconds`, `reinvocationPolicy`, `rules`, `namespaceSelector`, `objectSelector`, `targets`, `mode`, `onError`, `lists`, `auditAnnotations`, `validate`, `decide`, `mutate`, `rego`, `gatekeeper`, `validatingAdmissionPolicies`, `javascript`, `tests`",
         ),
         (
             "  mode: null\n  decide: [{allow: {}}]",
@@ -49,13 +49,16 @@ fn name_the_place_and_what_to_do() {
         ),
         (
             "  reinvocationPolicy: Never\n  decide: [{allow: {}}]",
-            "hooks.yaml:10:23: h/spec.reinvocationPolicy: `reinvocationPolicy` is for hooks that have `mutate`; leave it out",
+            "hooks.yaml:10:23: h/spec.reinvocationPolicy: `reinvocationPolicy` is for hooks that change objects; leave it out",
         ),
         (
             "  auditAnnotations: {a/b: c}\n  decide: [{allow: {}}]",
             "hooks.yaml:10:27: h/spec.auditAnnotations.a/b: `a/b` is not a key for audit annotations; write a name without a slash",
         ),
-        ("", "hooks.yaml:5:3: h/spec: the hook does nothing; write `decide`, `validate` or `mutate`"),
+        (
+            "",
+            "hooks.yaml:5:3: h/spec: the hook does nothing; write `decide`, `validate` or `mutate`, or name an engine",
+        ),
         ("  decide: []", "hooks.yaml:10:11: h/spec.decide: an empty list; write an item, or leave the field out"),
         ("  decide: {allow: {}}", "hooks.yaml:10:11: h/spec.decide: wanted a list, found a map"),
         (
@@ -367,7 +370,7 @@ fn are_found_all_at_once_and_across_documents() {
     let errors =
         load(&format!("{HEAD}  mode: x\n  decide: [{{allow: {{users: 7, names: x}}}}]")).map(|_| ()).unwrap_err();
     assert_eq!(errors.len(), 4, "the rules, the mode and two conditions: {errors:?}");
-    for uri in ["h", "/", "/healthz", "/readyz", "/a/../b", "/a?b", "/a//b", "/a b", "/a%2fb", "/a/"] {
+    for uri in ["h", "//", "/healthz", "/readyz", "/a/../b", "/a?b", "/a//b", "/a b", "/a%2fb", "/a/"] {
         let errors = load(&hook("a", uri)).map(|_| ()).unwrap_err();
         assert!(errors[0].path.ends_with("spec.uri"), "{errors:?}");
     }

@@ -105,7 +105,7 @@ fn ask(hooks: &Hooks, request: &Json) -> Outcome {
     let text = review(request);
     let mut tape = Tape::new();
     let review = Review::read(tape.read(&text).unwrap()).unwrap();
-    hooks.find("/h").unwrap().judge(&review)
+    hooks.find("/h").unwrap().judge(&review, None)
 }
 
 proptest! {
@@ -274,7 +274,7 @@ fn of_a_key_that_stands_twice_the_last_one_counts() {
         let text = text.replace(r#"{"here":1}"#, object);
         let mut tape = Tape::new();
         let review = Review::read(tape.read(text.as_bytes()).unwrap()).unwrap();
-        hooks.find("/h").unwrap().judge(&review).decided_by.into_owned()
+        hooks.find("/h").unwrap().judge(&review, None).decided_by.into_owned()
     };
     assert_eq!(ask(r#"{"spec":{"m":{"a":1,"a":2}}}"#), "default");
     assert_eq!(ask(r#"{"spec":{"m":{"a":2,"\u0061":1}}}"#), "decide[0]");

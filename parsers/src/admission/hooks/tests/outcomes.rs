@@ -38,7 +38,7 @@ pub(super) fn judge(spec: &str, request: &Json) -> Outcome {
     let text = review(request);
     let mut tape = Tape::new();
     let review = Review::read(tape.read(&text).unwrap()).unwrap();
-    hooks.find("/h").unwrap().judge(&review)
+    hooks.find("/h").unwrap().judge(&review, None)
 }
 
 fn containers(images: &[&str]) -> Json {
@@ -216,7 +216,7 @@ fn rules_and_selectors_say_what_is_spoken_of() {
             load(&format!("{head}\n{spec}\n  decide: [{{deny: {{}}}}]")).unwrap_or_else(|errors| panic!("{errors:?}"));
         let text = review(request);
         let mut tape = Tape::new();
-        let outcome = hooks.find("/h").unwrap().judge(&Review::read(tape.read(&text).unwrap()).unwrap());
+        let outcome = hooks.find("/h").unwrap().judge(&Review::read(tape.read(&text).unwrap()).unwrap(), None);
         assert_eq!(outcome.verdict == Verdict::Allow, outcome.decided_by == "not matched");
         outcome.verdict == Verdict::Deny
     };

@@ -15,13 +15,26 @@
 //!
 //! [`Value::get`] looks at each entry of a map once, passing over values whatever is in them. A map of 512 entries or more has an
 //! index of its keys instead, of 8 bytes each, so that many questions about a large map stay cheap.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
 
+mod document;
 mod error;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use document::Document;
 pub use error::JsonError;
 pub use value::{Entries, Items, Kind, Text, Value};
 
