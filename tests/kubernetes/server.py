@@ -66,11 +66,11 @@ class Etcd(rig.Process):
 class Kubernetes(rig.Process):
     """A real API server, and the kubectl that goes with it; it is there when it says that it is ready.
 
-    `admission` is a configuration of its admission plugins to use in place of ours, or None.
+    `admission` is a configuration of its admission plugins to use in place of ours, or None; `version` one that tools/fetch-kubernetes has.
     """
 
-    def __init__(self, folder: Path, admission: Path | None = None):
-        programs = rig.fetch("fetch-kubernetes")
+    def __init__(self, folder: Path, admission: Path | None = None, version: str = "1.20.2"):
+        programs = rig.fetch("fetch-kubernetes", "--version", version)
         self.folder, self.kubectl_path = folder, programs / "kubectl"
         self.port, self.anonymous_port = rig.free_port(), rig.free_port()
         self.authority = Authority(folder, "kubernetes-ca")

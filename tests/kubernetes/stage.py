@@ -86,9 +86,9 @@ class Webhook(contextlib.ExitStack):
     """
 
     def __init__(self, name: str, hooks: list, *, port: int | None = None, upstream: int | None = None, mode: str | None = None, changes=None,
-                 tokens=(server.CALLER_TOKEN,), options=()):
+                 tokens=(server.CALLER_TOKEN,), options=(), cluster: server.Kubernetes | None = None):
         super().__init__()
-        self.cluster = Cluster.start()
+        self.cluster = cluster or Cluster.start()
         self.folder = harness.scratch_folder(name)
         self.port, self.options = port or rig.free_port(), options
         self.log_path, self.status_path = self.folder / "access.jsonl", self.folder / "status.json"
@@ -96,7 +96,7 @@ class Webhook(contextlib.ExitStack):
         self.tokens = {f"token-{number}": token for number, token in enumerate(tokens)}
         callers = self.folder / "callers.yaml"
         callers.write_text((ROOT / "envoy-config/admission/callers.yaml").read_text() + "---\n" + json.dumps(self.token_document()) + "\n")
-        self.certificate, key = Authorities.issue("webhook", "IP:127.0.0.1")
+        self.certificate, key = (cluster.authority if cluster else Authorities).issue("webhook", "IP:127.0.0.1")
         edits = {
             "0.0.0.0, port_value: 8443": f"127.0.0.1, port_value: {self.port}", "port_value: 9901": "port_value: 0",
             "/etc/portcullis/hooks": str(self.hooks.path), "/etc/portcullis/admission-callers.yaml": str(callers),
@@ -132,7 +132,7 @@ class Webhook(contextlib.ExitStack):
 
     def manifests(self) -> list[dict]:
         """What the API server is to be told of the hooks here. A hook without a name for it is HOOK.portcullis.test."""
-        hooks = sorted(self.hooks.path.glob("*.yaml"))
+        hooks = sorted(self.hooks.path.glob("[!.]*"))
         told = portcullis("admission", "manifests", "--only", "webhooks", "--name", self.folder.name, "--suffix", "portcullis.test", "--output", "json",
                           "--url", self.url(""), "--ca-bundle", self.cluster.authority.path("kubernetes-ca.crt"), *hooks)
         return json.loads(told)["items"]

@@ -80,9 +80,12 @@ class OpenPolicyAgent(ImagePolicy, unittest.TestCase):
 class Gatekeeper(unittest.TestCase):
     """Namespaces must have the labels `hr` and `finance`, each by a constraint of its own."""
 
-    def test_namespaces_without_their_labels(self):
+    def start(self, is_in_force):
         front = self.enterContext(Webhook("required-labels", [HOOKS / "required-labels.yaml"]))
-        cluster = self.enterContext(registered(front, is_refused(objects.namespace("bare"))))
+        return front, self.enterContext(registered(front, is_in_force))
+
+    def test_namespaces_without_their_labels(self):
+        _, cluster = self.start(is_refused(objects.namespace("bare")))
         hr, finance = ('[ns-must-have-hr] you must provide labels: {"hr"}', '[ns-must-have-finance] you must provide labels: {"finance"}')
         denied = 'admission webhook "validation.gatekeeper.sh" denied the request: {}\n'
 

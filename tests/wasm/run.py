@@ -32,7 +32,7 @@ def main() -> int:
     end_to_end = load(ROOT / "tests" / "e2e" / "run.py", "end_to_end_run")
     import stand
     end_to_end.use_clients(stand.rig)
-    missing = [path for path in (stand.MODULE, stand.TEST_MODULE) if not path.exists()]
+    missing = [path for path in (stand.MODULE, stand.ADMISSION, stand.TEST_MODULE) if not path.exists()]
     if missing:
         print(f"`{missing[0]}` is not there: run `make test-wasm`", file=sys.stderr)
         print("0 passed, 1 failed")

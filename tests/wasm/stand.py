@@ -11,6 +11,7 @@ from harness import FILTERS, IDENTITIES, TYPE, Wire, bootstrap, listener, scratc
 
 BUILT = rig.ROOT / "target" / "wasm"
 MODULE = BUILT / "portcullis.wasm"
+ADMISSION = BUILT / "portcullis-admission.wasm"
 TEST_MODULE = BUILT / "wasm32-unknown-unknown" / "wasm" / "portcullis_test_wasm.wasm"
 
 
@@ -65,5 +66,9 @@ class Stand(contextlib.ExitStack):
             self.wires.pop().close()
 
     def access_log(self) -> list[dict]:
-        """What the module has written into Envoy's log."""
-        return [json.loads(text) for text in re.findall(r"wasm log [^{]*(\{\"v\":.*\})", self.envoy.log())]
+        return read_access_log(self.envoy)
+
+
+def read_access_log(envoy: rig.Envoy) -> list[dict]:
+    """What the module has written into Envoy's log."""
+    return [json.loads(text) for text in re.findall(r"wasm log [^{]*(\{\"v\":.*\})", envoy.log())]
