@@ -6,6 +6,7 @@ use super::at::At;
 use super::rules::Reader;
 use super::selector::default_namespace;
 use super::{Kinds, Objects, Policy, fields};
+use crate::compile::FILE;
 use crate::l7::Dialect;
 use crate::node::{Node, Value, shorten};
 use crate::problems::Problems;
@@ -81,13 +82,16 @@ fn read_object(at: &At<'_>, kinds: Kinds<'_>, problems: &mut Problems, found: &m
         (Some(api), Some(kind)) if kinds.contain(api, kind) => found.documents.push(at.node.clone()),
         (api, kind) => {
             let more = match kinds {
-                Kinds::Of(kinds) => kinds.iter().map(|(api, kind)| format!("`{api}` with `{kind}`, ")).collect(),
+                Kinds::Of(kinds) => {
+                    let named = kinds.iter().filter(|(api, kind)| *kind != "*" && *api != FILE);
+                    named.map(|(_, kind)| format!("`{kind}`, ")).collect()
+                }
                 Kinds::Any => String::new(),
             };
             let shown = |text: Option<&str>| shorten(text.unwrap_or_default());
             let error = at.error(format!(
                 "apiVersion `{}`, kind `{}` is not a policy; wanted `cilium.io/v2` with `{CNP}` or `{CCNP}`, \
-                 `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, {more}or a `List` of them; keep other objects in other files",
+                 `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, {more}or a `List` of them; keep other objects in other files, or name their kind in a document that has it as data",
                 shown(api),
                 shown(kind)
             ));

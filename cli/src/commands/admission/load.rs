@@ -61,7 +61,7 @@ impl Loaded {
         let shown: Vec<_> = paths.iter().map(|path| format!("`{}`", path.display())).collect();
         self.hooks.is_empty().then(|| {
             format!(
-                "there is no hook in {}: hooks are documents of kind `AdmissionHook`; of a directory .yaml, .yml and .json files are read, and no further directories",
+                "there is no hook in {}: hooks are documents of kind `AdmissionHook`, and constraints, policies and modules with `data.system.main` have one by default; of a directory .yaml, .yml, .json, .rego and .js files are read, and no further directories",
                 shown.join(", ")
             )
         })

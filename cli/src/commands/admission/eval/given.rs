@@ -78,7 +78,8 @@ impl Request {
         add("groups", groups);
         add("resource", self.resource.as_ref().map(text));
         add("subResource", self.sub_resource.as_ref().map(text));
-        add("namespace", self.namespace.as_ref().map(text));
+        let namespace = self.namespace.clone().or_else(|| default_namespace(object));
+        add("namespace", namespace.as_ref().map(text));
         add("dryRun", Some(Node { place: place.clone(), value: Value::Bool(self.dry_run) }));
         add("object", Some(object.clone()));
         add("oldObject", old.cloned());
@@ -88,6 +89,49 @@ impl Request {
             anyhow!("{}", errors.join("\n"))
         })
     }
+}
+
+/// Where kubectl puts an object that names no namespace, unless its kind is known to be in none.
+fn default_namespace(object: &Node) -> Option<String> {
+    /// Kinds of Kubernetes itself that are in no namespace.
+    const CLUSTER: [&str; 20] = [
+        "APIService",
+        "CSIDriver",
+        "CSINode",
+        "CertificateSigningRequest",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "ComponentStatus",
+        "CustomResourceDefinition",
+        "FlowSchema",
+        "IngressClass",
+        "MutatingWebhookConfiguration",
+        "Namespace",
+        "Node",
+        "PersistentVolume",
+        "PriorityClass",
+        "PriorityLevelConfiguration",
+        "RuntimeClass",
+        "StorageClass",
+        "ValidatingWebhookConfiguration",
+        "VolumeAttachment",
+    ];
+    /// Groups of Kubernetes whose other kinds are in namespaces.
+    const GROUPS: [&str; 6] =
+        ["apps", "batch", "autoscaling", "policy", "networking.k8s.io", "rbac.authorization.k8s.io"];
+    let field = |node: &Node, name: &str| match &node.value {
+        Value::Map(entries) => entries.iter().find(|entry| entry.key == name).map(|entry| entry.value.clone()),
+        _ => None,
+    };
+    let text = |node: Option<Node>| match node.map(|node| node.value) {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    };
+    let named = field(object, "metadata").and_then(|metadata| text(field(&metadata, "namespace")));
+    let api_version = text(field(object, "apiVersion")).unwrap_or_default();
+    let is_known = api_version.split_once('/').map_or(api_version == "v1", |(group, _)| GROUPS.contains(&group));
+    let is_namespaced = is_known && kind(object).is_some_and(|kind| !CLUSTER.contains(&kind));
+    (named.is_none() && is_namespaced).then(|| "default".to_owned())
 }
 
 /// The reviews of a file: one for each object in it.

@@ -63,7 +63,9 @@ pub(super) fn print(judged: &Judged<'_>, loaded: &Loaded, out: &mut Output) -> a
     };
     out.line(format_args!("  by the hook {}: {by}", hook.name()))?;
     if !judged.allows() || outcome.verdict == Verdict::Watched {
-        out.line(format_args!("  status {}{}", outcome.code, within(&outcome.reason)))?;
+        // What says no code is denied with 403.
+        let code = if outcome.code == 0 { 403 } else { outcome.code };
+        out.line(format_args!("  status {code}{}", within(&outcome.reason)))?;
         for line in outcome.message.lines() {
             out.line(format_args!("    {}", escape(line)))?;
         }

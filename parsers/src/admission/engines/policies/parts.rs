@@ -165,7 +165,7 @@ fn need_expression<'n>(at: &At<'n>, name: &str, reader: &mut Reader) -> Option<(
     Some((text, field))
 }
 
-/// "IDENT ::= [_a-zA-Z][_a-zA-Z0-9]* - RESERVED"
+/// `IDENT ::= [_a-zA-Z][_a-zA-Z0-9]* - RESERVED`
 fn is_identifier(name: &str) -> bool {
     const RESERVED: [&str; 21] = [
         "true",

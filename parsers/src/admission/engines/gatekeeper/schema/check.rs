@@ -37,6 +37,9 @@ fn check_known(schema: &Schema, at: &At<'_>, faults: &mut Faults) {
                     (Some(schema), _) => check_known(schema, &at, faults),
                     (None, Additional::Of(schema)) => check_known(schema, &at, faults),
                     (None, Additional::Any) => {}
+                    (None, Additional::Unsaid) if schema.legacy && !schema.properties.is_empty() => {
+                        faults.warn(&at, say_unknown(schema, &entry.key));
+                    }
                     (None, Additional::Unsaid) if schema.preserve => {}
                     (None, Additional::Unsaid | Additional::Nothing) => refuse_unknown(schema, &at, &entry.key, faults),
                 }
@@ -52,8 +55,12 @@ fn check_known(schema: &Schema, at: &At<'_>, faults: &mut Faults) {
 }
 
 fn refuse_unknown(schema: &Schema, at: &At<'_>, name: &str, faults: &mut Faults) {
+    faults.refuse(at, say_unknown(schema, name));
+}
+
+fn say_unknown(schema: &Schema, name: &str) -> String {
     let known: Vec<_> = schema.properties.keys().map(|name| &**name).collect();
-    faults.refuse(at, format!("unknown field `{}`; {}", shorten(name), allowed(&known)));
+    format!("unknown field `{}`; {}", shorten(name), allowed(&known))
 }
 
 /// Checks a value, whatever else is in it.

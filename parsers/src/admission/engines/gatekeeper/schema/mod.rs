@@ -22,6 +22,8 @@ pub(super) struct Schema {
     int_or_string: bool,
     /// Whether fields may be there that no schema describes.
     preserve: bool,
+    /// Whether they may only because the template is an old one.
+    legacy: bool,
     properties: BTreeMap<Box<str>, Schema>,
     additional: Additional,
     required: Vec<Box<str>>,

@@ -29,7 +29,8 @@ pub(super) fn read(at: &At<'_>, strictness: Strictness, typed: bool, faults: &mu
         read_word(&mut schema, name, &at, strictness, faults);
     }
     if strictness == Strictness::Legacy {
-        schema.preserve |= matches!(schema.kind, None | Some(Kind::Object));
+        schema.legacy = !schema.preserve && matches!(schema.kind, None | Some(Kind::Object));
+        schema.preserve |= schema.legacy;
     } else if typed && schema.kind.is_none() && !schema.preserve && !schema.int_or_string {
         faults.refuse(at, "`type` is missing; allowed are `object`, `array`, `string`, `integer`, `number`, `boolean`");
     } else if typed && schema.kind == Some(Kind::Array) && schema.items.is_none() {

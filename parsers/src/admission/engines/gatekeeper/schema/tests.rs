@@ -21,5 +21,8 @@ fn legacy_schemas_allow_what_they_do_not_describe() {
         let mut faults = Faults::default();
         schema.apply(Some(&At::whole(nodes.first().expect("parameters"))), &mut faults);
         assert_eq!(faults.errors.is_empty(), sound, "{parameters}: {:?}", faults.errors);
+        // They are told of all the same: a parameter that is misspelt would never be asked for.
+        let told = faults.warnings.iter().filter(|warning| warning.message.contains("unknown field")).count();
+        assert_eq!(told, parameters.matches("other").count() + parameters.matches("more").count(), "{parameters}");
     }
 }
