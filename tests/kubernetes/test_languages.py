@@ -39,6 +39,8 @@ class JavaScriptOfTheArticle(OwnFiles, Pipy):
 
 
 class ConstraintsOfTheArticle(Gatekeeper):
+    whole = "whole-too"
+
     def start(self, is_in_force):
         front = self.enterContext(Webhook("gatekeeper-own-files", files("gatekeeper")))
         return front, self.enterContext(registered(front, is_in_force))

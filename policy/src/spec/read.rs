@@ -91,7 +91,7 @@ fn read_object(at: &At<'_>, kinds: Kinds<'_>, problems: &mut Problems, found: &m
             let shown = |text: Option<&str>| shorten(text.unwrap_or_default());
             let error = at.error(format!(
                 "apiVersion `{}`, kind `{}` is not a policy; wanted `cilium.io/v2` with `{CNP}` or `{CCNP}`, \
-                 `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, {more}or a `List` of them; keep other objects in other files, or name their kind in a document that has it as data",
+                 `{STRICT_GROUP}/{STRICT_VERSION}` with `{STRICT_KIND}`, {more}or a `List` of them; keep others in other files, or name their kind as data",
                 shown(api),
                 shown(kind)
             ));

@@ -192,7 +192,7 @@ fn name_engine<E: Engine + 'static>(
 
 /// What is said of something whose engine is not there.
 fn miss(name: &str, feature: &str) -> String {
-    format!("this build has no engine for `{name}`; build it with the feature `{feature}`")
+    format!("this build has no engine for `{name}`: it needs the feature `{feature}`")
 }
 
 /// Refuses documents of engines that are not there: their policies would never be asked.
