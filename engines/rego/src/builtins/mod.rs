@@ -11,6 +11,7 @@ mod network;
 mod numbers;
 mod patterns;
 mod strings;
+mod syntax;
 mod upstream;
 
 use std::time::{SystemTime, UNIX_EPOCH};
