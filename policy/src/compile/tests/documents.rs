@@ -89,7 +89,7 @@ fn bad_documents_are_refused_with_their_places_and_all_else() {
     let other = "apiVersion: example.org/v2\nkind: Hook\nname: x\n";
     let errors = load(&[other]).unwrap_err().to_string();
     assert!(errors.contains("apiVersion `example.org/v2`, kind `Hook` is not a policy"), "{errors}");
-    assert!(errors.contains("`example.org/v1` with `Hook`"), "{errors}");
+    assert!(errors.contains("`L7Policy`, `Hook`, or a `List`"), "{errors}");
 }
 
 #[test]
