@@ -24,10 +24,14 @@ pub(super) fn translate(pattern: &str) -> Option<String> {
                 Some('s') => out.push_str(if in_class { r"\t\n\f\r " } else { r"[\t\n\f\r ]" }),
                 Some('S') => out.push_str(r"[^\t\n\f\r ]"),
                 Some('u' | 'U') => return None,
-                Some(name @ ('p' | 'P' | 'x')) => {
-                    out.push('\\');
-                    push_braced(&mut out, name, &mut chars)?;
+                Some('x') => {
+                    out.push_str("\\x");
+                    if chars.peek() == Some(&'{') {
+                        let digits = read_braced(&mut chars)?;
+                        out.push_str(&format!("{{{digits}}}"));
+                    }
                 }
+                Some(name @ ('p' | 'P')) => push_class(&mut out, name, &mut chars)?,
                 Some('b' | 'B') if !in_class && chars.peek() == Some(&'{') => return None,
                 Some('b') if !in_class => out.push_str(r"(?-u:\b)"),
                 Some('B') if !in_class => out.push_str(r"(?-u:\B)"),
@@ -136,24 +140,30 @@ const CLASSES: [&str; 14] = [
     "xdigit",
 ];
 
-/// What follows `\p`, `\P` or `\x`: a name or a number in braces stays as it is, but that Go turns a class round by `^` too.
-fn push_braced(out: &mut String, name: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<()> {
+/// The name or number that stands in braces, all of which are ASCII.
+fn read_braced(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+    chars.next();
+    let inner: String = chars.by_ref().take_while(|it| *it != '}').collect();
+    let name = inner.strip_prefix('^').unwrap_or(&inner);
+    (!name.is_empty() && name.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_')).then_some(inner)
+}
+
+/// A class of Unicode after `\p` or `\P`. Go knows general categories and scripts and no other property, and turns a class round by `^` too.
+fn push_class(out: &mut String, name: char, chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<()> {
     if chars.peek() != Some(&'{') {
+        out.push('\\');
         out.push(name);
         return Some(());
     }
-    chars.next();
-    let inner: String = chars.by_ref().take_while(|it| *it != '}').collect();
+    let inner = read_braced(chars)?;
     let (name, inner) = match (name, inner.strip_prefix('^')) {
         ('p', Some(rest)) => ('P', rest),
         ('P', Some(rest)) => ('p', rest),
         _ => (name, inner.as_str()),
     };
-    // Only names by themselves: `\p{Greek}`, not `\p{script=Greek}`.
-    if inner.is_empty() || !inner.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'_') {
-        return None;
-    }
-    out.push_str(&format!("{name}{{{inner}}}"));
+    let category = regex_automata::util::syntax::parse(&format!("\\p{{gc={inner}}}")).is_ok();
+    let property = if category { "gc" } else { "sc" };
+    out.push_str(&format!("\\{name}{{{property}={inner}}}"));
     Some(())
 }
 
