@@ -1,4 +1,4 @@
-//! One engine, for one review.
+//! One engine: for one review, or for many where nothing is left of any.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use rquickjs::context::{EvalOptions, intrinsic};
 use rquickjs::promise::PromiseState;
 use rquickjs::{Array, Context, Ctx, Exception, Function, Module, Object, Persistent, Runtime, Value};
 
-use super::fault::{EvalError, SCRIPT, Thrown};
+use super::fault::{EvalError, FUNCTION, SCRIPT, Thrown};
 use super::files::Files;
 
 /// How a file is written.
@@ -26,6 +26,8 @@ pub(crate) struct Source {
     pub(crate) text: String,
     pub(crate) form: Form,
     pub(crate) files: Files,
+    /// The script as a function, for an engine that lasts.
+    pub(crate) function: Option<String>,
 }
 
 /// What judges in a script.
@@ -55,25 +57,43 @@ impl From<Failure> for EvalError {
     }
 }
 
-/// An engine in which a script has run, ready for one review.
+/// An engine in which a script has run, ready for a review.
 pub(crate) struct Engine {
     // Before the context: what is kept of an engine must not outlive it.
-    judge: Kept,
-    warnings: String,
+    kept: Kept,
+    /// What the script has exported: `validate`, and a default.
+    pub(crate) exported: [bool; 2],
+    /// What an operator should know of the script, by lines.
+    pub(crate) warnings: String,
+    size: usize,
     context: Context,
     shared: Rc<Shared>,
 }
 
-/// What judges, between the times when the engine runs.
+/// What is kept of an engine between the times when it runs.
 enum Kept {
-    Validate(Persistent<Function<'static>>),
-    Http(Persistent<Function<'static>>),
+    /// What judges, once.
+    Once(Persistent<Array<'static>>),
+    Lasting(Lasting),
+}
+
+/// An engine that judges many reviews. See `lasting.js`.
+struct Lasting {
+    /// Runs the script, and gives what judges.
+    start: Persistent<Function<'static>>,
+    run: Persistent<Function<'static>>,
+    /// Puts back what a review has changed.
+    end: Persistent<Function<'static>>,
+    /// Reviews that it may still judge.
+    left: usize,
 }
 
 /// What the engine's callbacks share with its owner.
 struct Shared {
     until: Cell<Instant>,
     is_over: Cell<bool>,
+    /// How often the engine itself has asked for the time: each some thousand steps.
+    asked: Cell<u32>,
     logged: RefCell<Vec<String>>,
 }
 
@@ -109,19 +129,35 @@ impl Engine {
         let runtime = Runtime::new().map_err(failed)?;
         allow_memory(&runtime, bytes);
         runtime.set_max_stack_size(MAX_STACK);
-        let shared = Rc::new(Shared { until: Cell::new(until), is_over: Cell::new(false), logged: RefCell::default() });
+        // Out of memory, the engine makes an error while what it could not enlarge is in no list that the search for rings goes by:
+        // searching then would crash (quickjs-ng 0.16, `resize_properties`).
+        runtime.set_gc_threshold(NEVER);
+        let shared = Rc::new(Shared {
+            until: Cell::new(until),
+            is_over: Cell::new(false),
+            asked: Cell::new(0),
+            logged: RefCell::default(),
+        });
         let interrupt = Rc::clone(&shared);
-        runtime.set_interrupt_handler(Some(Box::new(move || interrupt.ask_time())));
+        runtime.set_interrupt_handler(Some(Box::new(move || {
+            interrupt.asked.set(interrupt.asked.get().saturating_add(1));
+            interrupt.ask_time()
+        })));
         let context = Context::custom::<Intrinsics>(&runtime).map_err(failed)?;
-        let (judge, warnings) = context.with(|ctx| {
-            let run = run_in(&ctx, source, &shared);
+        let ran = context.with(|ctx| {
+            let run = match &source.function {
+                Some(function) => run_lasting(&ctx, source, function, &shared),
+                None => run_in(&ctx, source, &shared),
+            };
             // Whatever came of it: a script that has caught being interrupted has not done what it should.
             if shared.ask_time() { Err(Failure::Deadline) } else { run }
         })?;
-        Ok(Self { judge, warnings, context, shared })
+        let size = usize::try_from(runtime.memory_usage().malloc_size).unwrap_or(usize::MAX);
+        let Ran { kept, exported, warnings } = ran;
+        Ok(Self { kept, exported, warnings, size, context, shared })
     }
 
-    /// Asks what judges, once: what it leaves behind is for no other review.
+    /// Asks what judges.
     ///
     /// # Errors
     /// What is asked fails, or takes too long.
@@ -131,46 +167,86 @@ impl Engine {
         bytes: usize,
         ask: impl for<'js> FnOnce(&Ctx<'js>, Judge<'js>) -> Result<T, Failure>,
     ) -> (Result<T, Failure>, Asked) {
-        let Self { shared, context, judge, .. } = self;
-        allow_memory(context.runtime(), bytes);
-        shared.until.set(until);
-        let result = context.with(|ctx| {
-            let restored = match judge {
-                Kept::Validate(judge) => judge.restore(&ctx).map(Judge::Validate),
-                Kept::Http(judge) => judge.restore(&ctx).map(Judge::Http),
-            };
-            let judge = restored.map_err(|_| Failure::Other("the engine has lost its script".to_owned()))?;
-            let result = ask(&ctx, judge);
-            if shared.ask_time() { Err(Failure::Deadline) } else { result }
+        allow_memory(self.context.runtime(), bytes);
+        self.shared.until.set(until);
+        let result = self.context.with(|ctx| {
+            let result = self.kept.judge(&ctx).and_then(|judge| ask(&ctx, judge));
+            if self.shared.ask_time() { Err(Failure::Deadline) } else { result }
         });
-        (result, Asked { logged: shared.logged.take(), _context: context })
+        let logged = self.shared.logged.take();
+        // Of one that has failed nobody knows what it was doing.
+        let is_over = result.is_err();
+        (result, Asked { logged, engine: self, is_over })
     }
 
-    /// What an operator should know of the script, by lines.
-    pub(crate) fn warnings(&self) -> &str {
-        &self.warnings
-    }
-
-    /// Bytes of memory that it takes as it is.
+    /// Bytes of memory that it took when it was ready.
     pub(crate) fn size(&self) -> usize {
-        usize::try_from(self.context.runtime().memory_usage().malloc_size).unwrap_or(usize::MAX)
+        self.size
     }
 }
 
-/// What is left of an engine. To clear it away takes time, which nobody should wait for.
+impl Kept {
+    fn judge<'js>(&self, ctx: &Ctx<'js>) -> Result<Judge<'js>, Failure> {
+        let lost = |_| Failure::Other("the engine has lost its script".to_owned());
+        let thrown = |_| Failure::Thrown(Thrown::catch(ctx));
+        let found = match self {
+            Self::Once(found) => found.clone().restore(ctx).map_err(lost)?,
+            Self::Lasting(Lasting { start, run, .. }) => {
+                let start = start.clone().restore(ctx).map_err(lost)?;
+                let found: Option<Array<'_>> =
+                    start.call((run.clone().restore(ctx).map_err(lost)?,)).map_err(thrown)?;
+                found.ok_or_else(|| Failure::Other("there is nothing that judges any more".to_owned()))?
+            }
+        };
+        let judge = found.get(1).map_err(thrown)?;
+        Ok(if found.get(0).map_err(thrown)? { Judge::Http(judge) } else { Judge::Validate(judge) })
+    }
+}
+
+/// What is left of an engine. To clear it takes time, which nobody should wait for.
 pub(crate) struct Asked {
     /// What the script has written to `console`.
     pub(crate) logged: Vec<String>,
-    _context: Context,
+    engine: Engine,
+    is_over: bool,
+}
+
+impl Asked {
+    /// The engine as it was before the review, if it can be had.
+    pub(crate) fn clear(self) -> Option<Engine> {
+        let Self { mut engine, is_over, .. } = self;
+        let Kept::Lasting(lasting) = &mut engine.kept else { return None };
+        lasting.left = lasting.left.saturating_sub(1);
+        let runtime = engine.context.runtime();
+        // What a promise would run is run by nobody, and could be seen to be there.
+        if is_over || lasting.left == 0 || runtime.is_job_pending() {
+            return None;
+        }
+        let end = lasting.end.clone();
+        let is_clear = engine.context.with(|ctx| end.restore(&ctx)?.call::<_, bool>(()));
+        // Rings that are left over are looked for when the next value is made, which is here.
+        runtime.set_gc_threshold(engine.size.saturating_add(MAX_RINGS));
+        let is_made = engine.context.with(|ctx| Object::new(ctx).is_ok());
+        runtime.set_gc_threshold(NEVER);
+        (matches!(is_clear, Ok(true)) && is_made && !engine.shared.ask_time()).then_some(engine)
+    }
 }
 
 fn allow_memory(runtime: &Runtime, bytes: usize) {
-    runtime.set_memory_limit(MAX_MEMORY.saturating_add(bytes.saturating_mul(MEMORY_FOR_A_BYTE)));
+    let review = bytes.saturating_mul(MEMORY_FOR_A_BYTE);
+    runtime.set_memory_limit(MAX_MEMORY.saturating_add(MAX_RINGS).saturating_add(review));
+}
+
+/// What has come of running a script.
+struct Ran {
+    kept: Kept,
+    exported: [bool; 2],
+    warnings: String,
 }
 
 /// Runs the script, and finds what judges in it, and what it warns of.
-fn run_in<'js>(ctx: &Ctx<'js>, source: &Source, shared: &Rc<Shared>) -> Result<(Kept, String), Failure> {
-    let Source { text, form, files } = source;
+fn run_in(ctx: &Ctx<'_>, source: &Source, shared: &Rc<Shared>) -> Result<Ran, Failure> {
+    let Source { text, form, files, .. } = source;
     let thrown = |_| Failure::Thrown(Thrown::catch(ctx));
     let prelude = load_prelude(ctx, files, shared).map_err(thrown)?;
     let named = match *form {
@@ -194,18 +270,40 @@ fn run_in<'js>(ctx: &Ctx<'js>, source: &Source, shared: &Rc<Shared>) -> Result<(
             [exported("validate"), exported("default")]
         }
     };
+    let exported = named.each_ref().map(|value| !value.is_undefined());
     let [validate, default] = named;
     let find: Function<'_> = prelude.get("find").map_err(thrown)?;
     let found: Option<Array<'_>> = find.call((validate, default)).map_err(thrown)?;
     let found = found.ok_or_else(|| {
         Failure::Other("there is nothing that judges: export a function `validate`, or call `pipy`".to_owned())
     })?;
-    let judge: Function<'_> = found.get(1).map_err(thrown)?;
-    let judge = Persistent::save(ctx, judge);
-    let judge = if found.get(0).map_err(thrown)? { Kept::Http(judge) } else { Kept::Validate(judge) };
     let warnings: Function<'_> = prelude.get("warnings").map_err(thrown)?;
     let warnings = warnings.call(()).map_err(thrown)?;
-    Ok((judge, warnings))
+    Ok(Ran { kept: Kept::Once(Persistent::save(ctx, found)), exported, warnings })
+}
+
+/// Makes an engine that lasts, if the script runs in it and leaves it as it was.
+fn run_lasting<'js>(ctx: &Ctx<'js>, source: &Source, function: &str, shared: &Rc<Shared>) -> Result<Ran, Failure> {
+    let thrown = |_| Failure::Thrown(Thrown::catch(ctx));
+    let prelude = load_prelude(ctx, &source.files, shared).map_err(thrown)?;
+    let make: Function<'_> = ctx.eval_with_options(include_str!("lasting.js"), options(PRELUDE)).map_err(thrown)?;
+    let lasting: Object<'_> = make.call((prelude,)).map_err(thrown)?;
+    let named = |name: &str| lasting.get::<_, Function<'_>>(name).map_err(thrown);
+    let (survey, start, settle, end) = (named("survey")?, named("start")?, named("settle")?, named("end")?);
+    let run: Function<'_> = ctx.eval_with_options(function, options(FUNCTION)).map_err(thrown)?;
+    survey.call::<_, ()>(()).map_err(thrown)?;
+    shared.asked.set(0);
+    start.call::<_, Array<'_>>((run.clone(),)).map_err(thrown)?;
+    if shared.asked.get() > MAX_STEPS {
+        return Err(Failure::Other("the script takes too long to be run for each review".to_owned()));
+    }
+    shared.logged.take();
+    if !settle.call::<_, bool>(()).map_err(thrown)? {
+        return Err(Failure::Other("the script changes what others would see".to_owned()));
+    }
+    let save = |function: Function<'js>| Persistent::save(ctx, function);
+    let kept = Kept::Lasting(Lasting { start: save(start), run: save(run), end: save(end), left: MAX_REVIEWS });
+    Ok(Ran { kept, exported: [false; 2], warnings: String::new() })
 }
 
 fn load_prelude<'js>(ctx: &Ctx<'js>, files: &Files, asked: &Rc<Shared>) -> rquickjs::Result<Object<'js>> {
@@ -241,6 +339,19 @@ const MAX_MEMORY: usize = 32 << 20;
 
 /// How much more for each byte of the review: as a tree it takes up to eight times its text.
 const MEMORY_FOR_A_BYTE: usize = 8;
+
+/// Bytes of rings of values that may be left over in an engine that lasts before they are looked for.
+const MAX_RINGS: usize = 1 << 20;
+
+/// Memory that is never reached: rings of values are not looked for by the way.
+const NEVER: usize = usize::MAX;
+
+/// Reviews that one engine judges. What could pile up in it, though nothing should, ends with it.
+const MAX_REVIEWS: usize = 1024;
+
+/// How often the engine may ask for the time while a script is run for each review: each some ten thousand steps, the first after
+/// what is left of these.
+const MAX_STEPS: u32 = 1;
 
 /// Bytes of stack that an engine may take: what QuickJS itself has as its default. Threads have 2 MiB at least.
 const MAX_STACK: usize = 1 << 20;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use rquickjs::{Ctx, Value};
 
+use super::wrap::HEADER_LINES;
+
 /// Why a script cannot be taken, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -124,16 +126,24 @@ fn escape(character: char) -> impl Iterator<Item = char> {
 
 /// The first place in the script itself that a stack trace names: `at validate (rule:3:7)`.
 fn find_place(stack: &str) -> Option<(u32, u32)> {
-    stack.match_indices(concat!("rule", ":")).find_map(|(at, found)| {
+    stack.match_indices(SCRIPT).find_map(|(at, found)| {
         let rest = stack.get(at.saturating_add(found.len())..)?;
-        let (line, rest) = rest.split_once(':')?;
+        let (rest, header) = match rest.strip_prefix(LATER) {
+            Some(rest) => (rest, HEADER_LINES),
+            None => (rest, 0),
+        };
+        let (line, rest) = rest.strip_prefix(':')?.split_once(':')?;
         let column = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-        Some((line.parse().ok()?, column.parse().ok()?))
+        Some((line.parse::<u32>().ok()?.checked_sub(header)?, column.parse().ok()?))
     })
 }
 
 /// What scripts are called within the engine, for the places in its stack traces.
 pub(crate) const SCRIPT: &str = "rule";
+
+/// What they are called as functions, where each line comes later than in the script.
+pub(crate) const FUNCTION: &str = "rule+";
+const LATER: char = '+';
 
 /// Characters of a message: more tells an operator nothing.
 const MAX_MESSAGE: usize = 256;
@@ -146,6 +156,7 @@ mod tests {
     fn the_first_place_in_the_script_is_found() {
         assert_eq!(find_place("    at sort (native)\n    at validate (rule:3:7)\n    at rule:9:1\n"), Some((3, 7)));
         assert_eq!(find_place("    at rule:1:5\n"), Some((1, 5)));
+        assert_eq!(find_place("    at validate (rule+:4:7)\n"), Some((3, 7)));
         assert_eq!(find_place("    at rule (prelude:1:5)\n"), None);
         assert_eq!(find_place("rule:x:y rule:99999999999999:1 rule:"), None);
     }

@@ -8,6 +8,11 @@ use std::sync::Arc;
 pub struct Files(Arc<BTreeMap<String, String>>);
 
 impl Files {
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.values().fold(0, |all, text| all.saturating_add(text.len()))
+    }
+
     /// What a script reads at a path. Certificates and their keys are Envoy's: a script that asks for them to listen gets a
     /// text that is none.
     pub(crate) fn read(&self, path: &str) -> Option<&str> {

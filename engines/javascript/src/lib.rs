@@ -1,9 +1,9 @@
 //! Rules in JavaScript, within limits.
 //!
-//! A [`Script`] is a file that says of an AdmissionReview whether its request may go on. Each review is judged by an engine of
-//! its own, that has seen nothing before and is thrown away after: no script can carry anything from one review to another,
-//! and what one review makes of the engine, such as memory that is full, is gone with it. That costs some 1.5 ms, between the
-//! reviews: the threads of a script each keep an engine ready for the next.
+//! A [`Script`] is a file that says of an AdmissionReview whether its request may go on. No script can carry anything from one
+//! review to another: it is run anew for each, as a function, in an engine in which all else is frozen or put back (`lasting.js`).
+//! A script that cannot be run so, and one that has failed, get an engine of their own for each review. That costs some 1.5 ms,
+//! between the reviews: the threads of a script each keep an engine ready for the next.
 //!
 //! # Limits
 //!
@@ -34,6 +34,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod workers;
+mod wrap;
 
 pub use answer::{Answer, Denial};
 pub use fault::{EvalError, Fault};

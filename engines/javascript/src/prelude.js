@@ -10,6 +10,7 @@ const MAX_LIST = 1 << 21;
 const MAX_SEARCH = 2 ** 27;
 const MAX_PATTERN = 2048;
 const MAX_COMPOSED = 4096;
+const MAX_DEPTH = 64;
 const STRIDE = 1 << 16;
 
 const { apply, construct, ownKeys, getOwnPropertyDescriptor, defineProperty, getPrototypeOf } = Reflect;
@@ -72,9 +73,19 @@ const keysBut = (owner, skipped) => {
   return left;
 };
 
+// What is looked for in a list with gaps is looked for in all that the list inherits from, gap by gap.
+const checkDepth = (value, key) => {
+  let depth = 0;
+  while (typeof value === 'object' && value !== null) {
+    if (depth++ > MAX_DEPTH) throw new RangeError(`too much is inherited for \`${nameOf(key)}\``);
+    value = getPrototypeOf(value);
+  }
+};
+
 // Lists.
 const weigh = (list, key) => {
   if (!isArray(list)) throw new TypeError(`\`${nameOf(key)}\` is for lists alone`);
+  if (getPrototypeOf(list) !== lists) checkDepth(list, key);
   if (list.length > MAX_LIST) throw new RangeError(`the list is too long for \`${nameOf(key)}\``);
   charge(list.length + 1);
 };
@@ -86,11 +97,43 @@ const spread = (into, item, depth, key) => {
   }
 };
 const lists = Array.prototype;
+// The same text may be in a list a million times, and be compared or hashed as often.
+const weighTexts = (list, key) => {
+  weigh(list, key);
+  let sum = 0;
+  for (let i = 0; i < list.length; i++) {
+    let item = list[i];
+    if (typeof item === 'object' && item !== null) item = item[0];
+    if (typeof item === 'string') sum += item.length;
+  }
+  if (sum > MAX_SEARCH) throw new RangeError(`the texts are too long for \`${nameOf(key)}\``);
+  charge(sum / 16);
+};
+const weighResult = (result) => {
+  if (typeof result === 'string') charge(result.length / 4);
+  return result;
+};
+const compared = ['indexOf', 'lastIndexOf', 'includes'];
+const sorted = ['sort', 'toSorted'];
 replace(
   lists,
-  keysBut(lists, ['constructor', 'entries', 'keys', 'values', 'push', 'pop', 'at', Symbol.iterator]),
-  (was, key) => ({ is(...args) { weigh(this, key); return apply(was, this, args); } }).is,
+  keysBut(lists, ['constructor', 'entries', 'keys', 'values', 'push', 'pop', 'at', Symbol.iterator, ...compared, ...sorted]),
+  (was, key) => ({ is(...args) { weigh(this, key); return weighResult(apply(was, this, args)); } }).is,
 );
+replace(lists, compared, (was, key) => ({ is(...args) {
+  weigh(this, key);
+  if (typeof args[0] === 'string') {
+    const steps = this.length * args[0].length;
+    if (steps > MAX_SEARCH) throw new RangeError(`the text is too long for \`${key}\``);
+    charge(steps / 16);
+  }
+  return apply(was, this, args);
+} }).is);
+replace(lists, sorted, (was, key) => ({ is(...args) {
+  if (args[0] === undefined) weighTexts(this, key);
+  else weigh(this, key);
+  return apply(was, this, args);
+} }).is);
 put(lists, 'concat', { concat(...items) {
   weigh(this, 'concat');
   const all = [];
@@ -131,7 +174,7 @@ const matched = ['match', 'matchAll', 'search'];
 const composed = ['normalize', 'localeCompare'];
 const cheap = ['constructor', 'toString', 'valueOf', 'at', 'charAt', 'charCodeAt', 'codePointAt', Symbol.iterator];
 replace(texts, keysBut(texts, [...searched, ...matched, ...composed, ...cheap]), (was) => (
-  { is(...args) { return apply(was, weighText(this), args); } }
+  { is(...args) { return weighResult(apply(was, weighText(this), args)); } }
 ).is);
 replace(texts, searched, (was, key) => ({ is(...args) {
   const text = weighText(this);
@@ -147,7 +190,7 @@ replace(texts, searched, (was, key) => ({ is(...args) {
     charge(steps / 16);
     args[0] = part;
   }
-  return apply(was, text, args);
+  return weighResult(apply(was, text, args));
 } }).is);
 replace(texts, matched, (was, key) => ({ is(pattern) {
   const text = weighText(this);
@@ -188,7 +231,26 @@ delete Regex.prototype.compile;
 // Maps of the language itself, and JSON: they are as long as what they are given.
 const ticking = (was) => ({ is(...args) { tick(); return apply(was, this, args); } }).is;
 replace(Object, keysBut(Object, ['prototype', 'is', 'hasOwn', 'getPrototypeOf', 'setPrototypeOf', 'defineProperty', 'getOwnPropertyDescriptor']), ticking);
-replace(Reflect, ['ownKeys', 'apply', 'construct'], ticking);
+replace(Object, ['assign'], (was, key) => ({ is(target, ...from) {
+  checkDepth(target, key);
+  return apply(was, Object, [target, ...from]);
+} }).is);
+replace(Object, ['fromEntries'], (was, key) => ({ is(items) {
+  if (isArray(items)) weighTexts(items, key);
+  return apply(was, Object, [items]);
+} }).is);
+replace(Reflect, ['ownKeys'], ticking);
+const applying = (was, key) => ({ is(...args) {
+  tick();
+  checkDepth(args[1], key);
+  return apply(was, this, args);
+} }).is;
+replace(Reflect, ['apply', 'construct'], (was, key) => ({ is(...args) {
+  tick();
+  checkDepth(args[key === 'apply' ? 2 : 1], key);
+  return apply(was, Reflect, args);
+} }).is);
+replace(Function.prototype, ['apply'], applying);
 replace(Array, ['from', 'of'], ticking);
 replace(Map, ['groupBy'], ticking);
 // What a script makes itself may say that it is a set, and have no end.
@@ -228,15 +290,25 @@ replace(globalThis, reading, (was) => ({ is(text, base) {
   charge(text.length + 1);
   return apply(was, undefined, [text, base]);
 } }).is);
-replace(JSON, ['parse', 'stringify'], (was, key) => ({ is(...args) {
-  if (key === 'stringify' && isArray(args[1])) weigh(args[1], key);
+replace(JSON, ['parse'], (was) => ({ is(...args) { tick(); return apply(was, JSON, args); } }).is);
+// The same map may be written a million times, and nothing of it: with a function the engine asks for the time on the way.
+const write = (value, given, indent) => {
   tick();
-  return apply(was, JSON, args);
-} }).is);
+  if (isArray(given)) throw new TypeError('`stringify` takes no list of keys: give it a function');
+  return apply(stringify, JSON, [value, typeof given === 'function' ? given : (_, part) => part, indent]);
+};
+replace(JSON, ['stringify'], () => ({ is(value, given, indent) { return write(value, given, indent); } }).is);
+// A key is read whole each time. What makes sets and maps of lists adds by these as well.
+for (const { prototype } of [Map, Set]) {
+  replace(prototype, ['get', 'has', 'set', 'add', 'delete', 'getOrInsert', 'getOrInsertComputed'], (was) => ({ is(...args) {
+    if (typeof args[0] === 'string') charge(args[0].length / 4);
+    return apply(was, this, args);
+  } }).is);
+}
 for (const [name, Was] of [['Map', Map], ['Set', Set], ['WeakMap', WeakMap], ['WeakSet', WeakSet]]) {
   const Is = { [name]: function (items) {
     if (!new.target) throw new TypeError(`\`${name}\` needs \`new\``);
-    if (isArray(items)) weigh(items, name);
+    if (isArray(items)) weighTexts(items, name);
     return construct(Was, [items], new.target);
   } }[name];
   defineProperty(Is, 'prototype', { value: Was.prototype, writable: false });
@@ -255,6 +327,8 @@ put(globalThis, 'Function', Code);
 for (const name of ['eval', 'BigInt', 'Proxy']) delete globalThis[name];
 delete Error.prepareStackTrace;
 delete Error.captureStackTrace;
+// What is set there would be kept.
+delete Error.stackTraceLimit;
 // One review is judged like the next.
 delete Math.random;
 
@@ -262,7 +336,7 @@ delete Math.random;
 const shown = (value) => {
   if (typeof value === 'string') return value;
   if (value instanceof Data) return value.toString();
-  if (typeof value === 'object' && value !== null) return `${apply(stringify, JSON, [value])}`;
+  if (typeof value === 'object' && value !== null) return `${write(value)}`;
   return typeof value === 'symbol' ? 'a symbol' : `${value}`;
 };
 const print = (...values) => {
@@ -289,7 +363,7 @@ class Message {
   set body(body) { this.#body = body === undefined || body === null ? new Data() : new Data(body); }
 }
 put(JSON, 'decode', { decode(data) { return apply(parse, JSON, [`${data}`]); } }.decode);
-put(JSON, 'encode', { encode(value) { return new Data(apply(stringify, JSON, [value])); } }.encode);
+put(JSON, 'encode', { encode(value) { return new Data(write(value)); } }.encode);
 const os = { readFile(path) { return new Data(read(`${path}`)); } };
 
 const warnings = [];
@@ -338,10 +412,21 @@ const pipy = (variables = {}) => {
   return chain;
 };
 
-const module = { exports: {} };
-for (const [name, value] of [['console', console], ['Data', Data], ['Message', Message], ['os', os], ['pipy', pipy], ['module', module], ['exports', module.exports]]) {
+for (const [name, value] of [['console', console], ['Data', Data], ['Message', Message], ['os', os], ['pipy', pipy]]) {
   put(globalThis, name, value);
 }
+
+// What is new for each run of the script.
+let module;
+const begin = () => {
+  spent = 0;
+  app = undefined;
+  warnings.length = 0;
+  module = { exports: {} };
+  put(globalThis, 'module', module);
+  put(globalThis, 'exports', module.exports);
+};
+begin();
 
 // Which function judges: `given` are the ways in which the file may have named it.
 const find = (...given) => {
@@ -363,5 +448,5 @@ const find = (...given) => {
     return [+(message.head?.status ?? 200), message.body.toString()];
   }];
 };
-return { find, warnings: () => warnings.join('\n') };
+return { begin, find, write, warnings: () => warnings.join('\n') };
 })

@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rquickjs::{Array, Ctx, Object, Value};
+use rquickjs::{Array, Ctx, Function, Object, Value};
 
 use super::answer::Answer;
 use super::engine::{Engine, Failure, Form, Judge, Source};
@@ -13,6 +13,7 @@ use super::fault::{EvalError, Fault, Thrown};
 use super::files::Files;
 use super::source;
 use super::workers::{STACK, Workers};
+use super::wrap::wrap;
 
 /// A file with a rule in JavaScript.
 #[derive(Debug)]
@@ -50,7 +51,7 @@ impl Script {
             drop(release);
             let (loaded, worker) = match loaded {
                 Ok((source, engine)) => {
-                    let warnings = engine.warnings().lines().map(str::to_owned).collect();
+                    let warnings = engine.warnings.lines().map(str::to_owned).collect();
                     let (workers, worker) = Workers::begin(source);
                     (Ok(Self { warnings, workers }), Some((worker, engine)))
                 }
@@ -92,7 +93,7 @@ impl Script {
 fn load(text: String, files: Files) -> Result<(Source, Engine), (u32, u32, String)> {
     let start = Instant::now();
     let until = start.checked_add(LOAD_TIME).unwrap_or(start);
-    let mut source = Source { text, form: Form::Script, files };
+    let mut source = Source { text, form: Form::Script, files, function: None };
     let mut loaded = Engine::prepare(&source, until, 0);
     if let Err(Failure::Thrown(thrown)) = &loaded
         && thrown.message.starts_with("SyntaxError")
@@ -102,7 +103,7 @@ fn load(text: String, files: Files) -> Result<(Source, Engine), (u32, u32, Strin
         loaded = Engine::prepare(&source, until, 0);
     }
     match loaded {
-        Ok(engine) => Ok((source, engine)),
+        Ok(engine) => Ok(make_last(source, engine, until)),
         Err(Failure::Deadline) => Err(too_long()),
         Err(Failure::Other(why)) => Err((1, 1, why)),
         Err(Failure::Thrown(thrown)) => {
@@ -110,6 +111,19 @@ fn load(text: String, files: Files) -> Result<(Source, Engine), (u32, u32, Strin
             Err((line, column, thrown.message))
         }
     }
+}
+
+/// The script as a function in an engine that lasts, where it can be had.
+fn make_last(mut source: Source, engine: Engine, until: Instant) -> (Source, Engine) {
+    source.function = wrap(&source, engine.exported);
+    if source.function.is_some()
+        && let Ok(mut lasting) = Engine::prepare(&source, until, 0)
+    {
+        lasting.warnings = engine.warnings;
+        return (source, lasting);
+    }
+    source.function = None;
+    (source, engine)
 }
 
 /// Whether it looks as if it were written as a module.
@@ -173,7 +187,9 @@ fn read<'js>(ctx: &Ctx<'js>, told: Value<'js>) -> Result<Answer, Failure> {
             "`validate` has returned {kind}: it must return true, false, a text or a map"
         )));
     }
-    match ctx.json_stringify(told).map_err(thrown)? {
+    // The same map may be in it a million times: the engine asks for the time where it calls a function.
+    let same = Function::new(ctx.clone(), |_key: Value<'js>, part: Value<'js>| part).map_err(thrown)?;
+    match ctx.json_stringify_replacer(told, same).map_err(thrown)? {
         Some(json) => Answer::read(&json.to_string().map_err(thrown)?).map_err(Failure::Other),
         None => Err(Failure::Other("`validate` has returned a map that is no JSON".to_owned())),
     }

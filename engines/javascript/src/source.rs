@@ -47,8 +47,8 @@ fn is_number(text: &str) -> bool {
         }
 }
 
-/// The longest script, in bytes. The engine parses it anew for each review, which takes some 0.1 ms for each 4 KiB, and looks at
-/// no clock while it does.
+/// The longest script, in bytes. It is parsed for each engine that is made, which takes some 0.1 ms for each 4 KiB, and no clock is
+/// looked at meanwhile.
 const MAX_SOURCE: usize = 128 << 10;
 
 #[cfg(test)]

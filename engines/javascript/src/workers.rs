@@ -1,7 +1,6 @@
 //! The threads that judge by a script.
 //!
-//! A thread keeps one engine ready, in which the script has run up to where it is asked something. After a review it throws the
-//! engine away and makes the next, while nobody waits. Whoever asks waits for an answer until the time is over and no longer: a
+//! A thread keeps one engine ready. After a review it clears it, or throws it away and makes the next, while nobody waits. Whoever asks waits for an answer until the time is over and no longer: a
 //! script that cannot be stopped holds a thread of its own script, and none of those that ask.
 
 use std::collections::VecDeque;
@@ -13,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
-use super::engine::{Engine, Failure, Source};
+use super::engine::{Asked, Engine, Failure, Source};
 use super::fault::EvalError;
 use super::script::{LOAD_TIME, ask};
 
@@ -85,6 +84,12 @@ impl Workers {
                 Err(EvalError::Deadline)
             }
         })
+    }
+
+    /// Whether an engine judges more than one review.
+    #[cfg(test)]
+    pub(crate) fn do_engines_last(&self) -> bool {
+        self.0.source.function.is_some()
     }
 
     /// Whether nothing is under way.
@@ -208,7 +213,7 @@ impl Worker {
             match judged {
                 Ok((result, left)) => {
                     let _ = job.reply.send(result);
-                    drop(left);
+                    spare = left.and_then(|left| catch_unwind(AssertUnwindSafe(|| left.clear())).ok()?);
                 }
                 Err(_) => drop(job),
             }
@@ -217,7 +222,7 @@ impl Worker {
 }
 
 /// What the script says, and what is left of the engine.
-fn judge(source: &Source, spare: Option<Engine>, job: &Job) -> (Result<Answer, EvalError>, impl Sized + use<>) {
+fn judge(source: &Source, spare: Option<Engine>, job: &Job) -> (Result<Answer, EvalError>, Option<Asked>) {
     let bytes = job.review.len();
     let engine = match spare.map_or_else(|| Engine::prepare(source, job.until, bytes), Ok) {
         Ok(engine) => engine,
@@ -262,7 +267,7 @@ const MAX_THREADS_OF_ONE: usize = 8;
 /// Bytes of stack of a thread: the engine's own limit, and room for what calls it.
 pub(crate) const STACK: usize = 4 << 20;
 
-/// Bytes of an engine that is kept ready: one with nothing in it takes some 300 KiB. A script that builds larger tables builds
+/// Bytes of an engine that is kept ready: one with nothing in it takes some 600 KiB. A script that builds larger tables builds
 /// them for each review.
 const MAX_SPARE: usize = 4 << 20;
 
@@ -284,7 +289,7 @@ mod tests {
 
     fn workers() -> (Workers, Worker) {
         let text = "function validate() { return true }".to_owned();
-        Workers::begin(Source { text, form: Form::Script, files: Files::default() })
+        Workers::begin(Source { text, form: Form::Script, files: Files::default(), function: None })
     }
 
     #[test]

@@ -46,6 +46,15 @@ fn endless_scripts_are_stopped() {
         "new WeakSet(Array.prototype.entries.call({length: 2 ** 53 - 1}))",
         "Array.prototype.values.call({length: 2 ** 53 - 1}).filter(Boolean).next()",
         "const x = '9'.repeat(5e6); for (;;) parseFloat(x)",
+        "for (;;) 'x'.repeat(1e7)",
+        "for (;;) 'x'.padEnd(1e7)",
+        "const p = 'x'.repeat(1e6), m = new Map(); for (;;) m.get(p)",
+        "const p = 'x'.repeat(1e6), m = new Map(); for (let i = 0; i < 1e5; i++) m.set(i, p); new Set(m.values())",
+        "const a = Array(1e4).fill('x'.repeat(1000)); for (;;) a.join()",
+        "const a = 'a'.repeat(1e3), b = 'b'.repeat(1e4); for (;;) a.replaceAll('a', b)",
+        "const o = {}; for (let i = 0; i < 1e4; i++) o[`k${i}`] = undefined; JSON.stringify(Array(1e6).fill(o))",
+        "const o = {}; for (let i = 0; i < 1e4; i++) o[`k${i}`] = undefined; return {allowed: true, patch: Array(1e6).fill(o)}",
+        "const o = {}; for (let i = 0; i < 1e4; i++) o[`k${i}`] = undefined; console.log(Array(1e6).fill(o))",
         "const x = 'x'.repeat(5e6); for (;;) encodeURIComponent(x)",
     ] {
         let told = attack(body);
@@ -104,6 +113,21 @@ fn what_nothing_would_stop_is_refused() {
         "new Set([1, 2]).isSupersetOf({size: 1, has: () => true, keys: () => Array(2 ** 32 - 1).values()})",
         "Set.prototype.keys = Map.prototype.keys = () => Array(2 ** 32 - 1).values(); new Set([1, 2]).isSupersetOf({size: 1})",
         "Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)",
+        "const p = 'x'.repeat(1e6), q = 'x'.repeat(1e6 - 1) + 'y'; Array(1e6).fill(p).indexOf(q)",
+        "const p = 'x'.repeat(1e6), q = 'x'.repeat(1e6 - 1) + 'y'; Array(1e6).fill(p).includes(q)",
+        "const p = 'x'.repeat(1e6), q = 'x'.repeat(1e6 - 1) + 'y'; Array(1e6).fill(p).lastIndexOf(q)",
+        "const p = 'x'.repeat(1e6), q = 'x'.repeat(1e6 - 1) + 'y'; Array(1e5).fill(p).fill(q, 5e4).sort()",
+        "const p = 'x'.repeat(1e6), q = 'x'.repeat(1e6 - 1) + 'y'; Array(1e5).fill(p).fill(q, 5e4).toSorted()",
+        "new Set(Array(1e6).fill('x'.repeat(1e6)))",
+        "new Map(Array(1e6).fill(['x'.repeat(1e6), 1]))",
+        "new Map(Array(1e6).fill({0: 'x'.repeat(1e6)}))",
+        "Object.fromEntries(Array(1e6).fill(['x'.repeat(1e6), 1]))",
+        "JSON.stringify(Array(1e5).fill({}), Array(1e5).fill().map(String))",
+        "let p = Array.prototype; for (let i = 0; i < 1e5; i++) p = Object.create(p); const a = Array(2e6); \
+         Object.setPrototypeOf(a, p); [].includes.call(a, 1)",
+        "let p = {}; for (let i = 0; i < 1e5; i++) p = Object.create(p); Object.assign(p, Object.fromEntries(Array(1e5).fill().map((_, i) => [`k${i}`, i])))",
+        "let p = {length: 65535}; for (let i = 0; i < 1e5; i++) p = Object.create(p); Math.max.apply(null, p)",
+        "let p = {length: 65535}; for (let i = 0; i < 1e5; i++) p = Object.create(p); Reflect.apply(Math.max, null, p)",
         "(function f() { f() })()",
         "(function f() { [1, 2].sort(f) })()",
         "(function f() { return `${{toString: f}}` })()",
@@ -158,11 +182,44 @@ fn memory_has_an_end() {
         "for (let p = Promise.resolve(); ;) p = p.then(() => 1)",
         "for (;;) queueMicrotask(() => 1)",
         "const a = []; a.length = 2e6; a.fill('x'); for (;;) a.push(...a.slice(0, 1e4))",
+        "for (;;) { const o = {}; o.o = o; o.f = () => o; o.t = 'x'.repeat(100) + Object.keys(o) }",
     ] {
         let script = compile(&format!("function validate(request) {{ {body}; return true }}")).unwrap();
         let told = judge(&script, r#"{"request":{}}"#);
         assert!(matches!(told, Err(EvalError::Memory | EvalError::Failed(_))), "{body}: {told:?}");
     }
+}
+
+/// Where memory ends is another place each time, and an engine that fails there must not take others with it.
+#[test]
+fn memory_may_end_anywhere() {
+    let script = compile(
+        "export function validate({kind, taken}) {
+           const held = 'x'.repeat(taken) + 'y'; held.at(0);
+           const all = [];
+           for (let i = 0; ; i++) switch (kind) {
+             case 0: all['k' + i] = i; break;
+             case 1: all.push({i, a: [i]}); break;
+             case 2: { const o = {}; for (let k = 0; k < i % 50; k++) o['p' + k] = o; all.push(o); break; }
+             case 3: all.push(() => i, /a/g, Symbol(i)); break;
+             case 4: all.push(new Map([[i, {}]]), new Set([i]), new Error(i)); break;
+             case 5: all.push(Promise.resolve(i).then(() => all)); break;
+             case 6: all.push((function* () { yield i })(), [i].values(), class { #a = i }); break;
+             case 7: try { all.push('x'.repeat(1e5) + i); } catch { all.length >>= 1; } if (i > 2000) throw 1; break;
+             case 8: all.push(JSON.parse('[{\"a\":[1,{\"b\":2}]}]'), JSON.stringify([i])); break;
+             case 9: all.push(`${i}`.split('').map(Number).sort().join().match(/./g)); break;
+           }
+         }",
+    )
+    .unwrap();
+    for kind in 0..10 {
+        for taken in [1 << 20, 9 << 20, 20_000_003, 28_000_001, 31 << 20, 32_500_000, 33_000_011] {
+            let told = judge(&script, &format!(r#"{{"request":{{"kind":{kind},"taken":{taken}}}}}"#));
+            assert!(matches!(told, Err(EvalError::Memory | EvalError::Failed(_))), "{kind} {taken}: {told:?}");
+        }
+    }
+    let told = compile("function validate() { return true }").unwrap();
+    assert_eq!(judge(&told, r#"{"request":{}}"#), Ok(Answer::default()));
 }
 
 #[test]
