@@ -77,6 +77,7 @@ impl Thrown {
         let message = message.unwrap_or_default();
         let is_memory = message.starts_with("out of memory");
         let message = match name.as_deref() {
+            None | Some("") if message.is_empty() => "the script has thrown an error that says nothing".to_owned(),
             None | Some("") => tidy(&message),
             Some(name) => tidy(&format!("{name}: {message}")),
         };

@@ -412,6 +412,15 @@ const pipy = (variables = {}) => {
   return chain;
 };
 
+// What else Pipy has there is named where it is asked for, and is not taken for something that is empty.
+for (const [name, owner, missing] of [
+  ['os', os, ['env', 'list', 'path', 'readDir', 'stat', 'unlink', 'writeFile']],
+  ['pipy', pipy, ['exec', 'exit', 'fork', 'list', 'load', 'restart', 'solve', 'thread', 'watch']],
+]) {
+  for (const key of missing) {
+    defineProperty(owner, key, { get() { throw new TypeError(`\`${name}.${key}\` of Pipy is not there`); }, configurable: true });
+  }
+}
 for (const [name, value] of [['console', console], ['Data', Data], ['Message', Message], ['os', os], ['pipy', pipy]]) {
   put(globalThis, name, value);
 }

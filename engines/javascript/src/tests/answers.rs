@@ -37,6 +37,7 @@ fn a_script_that_cannot_judge_is_refused_with_its_place() {
         ("export const validate = await 1", 1, 1, "await"),
         ("function validate() {}\npipy()", 1, 1, "which of them"),
         ("throw 'a\\nb'", 1, 1, "`a\\nb`"),
+        ("throw Object.assign(new Error(), {name: ''})", 1, 25, "says nothing"),
         ("throw {get message() { throw 1 }}", 1, 1, "object"),
         ("let x = 10n; function validate() {}", 1, 9, "integer of any size"),
     ] {

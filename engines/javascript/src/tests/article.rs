@@ -58,6 +58,14 @@ fn its_port_is_not_listened_on() {
 fn a_filter_that_is_not_there_is_named() {
     let fault = compile("pipy()\n .listen(1)\n .muxHTTP('a')").unwrap_err();
     assert_eq!(fault.message, "TypeError: `muxHTTP` of Pipy is not there");
+    for (text, named) in [
+        ("(config => pipy())(JSON.decode(pipy.load('config.json')))", "`pipy.load` of Pipy is not there"),
+        ("pipy({port: os.env.PORT ?? 80})", "`os.env` of Pipy is not there"),
+        ("pipy({cache: new algo.Cache()})", "algo is not defined"),
+    ] {
+        let fault = compile(text).unwrap_err();
+        assert!(fault.message.contains(named), "{fault}");
+    }
 }
 
 #[test]
