@@ -12,8 +12,8 @@
 //!
 //! An evaluation ends at its deadline, and where it has more than 64 MiB in use, as the host tells by [`set_memory_gauge`]. Where
 //! no host tells, it may make 256 MiB in all. What a function returns is counted before it is made. It uses at most 1 MiB
-//! of the stack, and makes no value that is nested deeper than 2,000. A single call of a function is not interrupted: it takes at
-//! most as long as it needs for some megabytes.
+//! of the stack, and makes no value that is nested deeper than 2,000. Functions that could run for long look at the clock
+//! meanwhile. A search for a regular expression that cannot be stopped, and could need a second, fails.
 //!
 //! What asks other systems (`http.send`, `external_data`, `net.lookup_ip_addr`) and what is not there (`io.jwt.*`, most of
 //! `crypto.*`, `graphql.*`, schemas of JSON, template strings, `future.keywords.not`, `and` and `or`) is refused at load.

@@ -1,5 +1,6 @@
 //! Arrays and sets, and what asks for the kind of a value.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -134,30 +135,72 @@ pub(super) fn array_slice(context: &mut Context, arguments: &[Value]) -> Done {
 }
 
 pub(super) fn sort(context: &mut Context, arguments: &[Value]) -> Done {
-    let mut items: Vec<Value> = match first(arguments)? {
+    let items: Vec<Value> = match first(arguments)? {
         Value::Array(items) => items.to_vec(),
         Value::Set(items) => items.iter().cloned().collect(),
         _ => return Err(Stop::Undefined),
     };
-    context.limits.allocate(items.len().saturating_mul(ELEMENT))?;
-    items.sort_by(order);
-    Ok(Value::from(items))
+    context.limits.allocate(items.len().saturating_mul(2 * ELEMENT))?;
+    merge_sort(context, items).map(Value::from)
 }
 
-pub(super) fn max(_: &mut Context, arguments: &[Value]) -> Done {
-    match first(arguments)? {
-        Value::Array(items) => items.iter().max_by(|left, right| order(left, right)).cloned().ok_or(Stop::Undefined),
-        Value::Set(items) => items.iter().max_by(|left, right| order(left, right)).cloned().ok_or(Stop::Undefined),
-        _ => Err(Stop::Undefined),
+/// Sorts by merging runs that become longer: the sort of the standard library cannot be stopped half-way.
+fn merge_sort(context: &mut Context, mut items: Vec<Value>) -> Result<Vec<Value>, Stop> {
+    let mut run = 1_usize;
+    while run < items.len() {
+        let mut merged = Vec::with_capacity(items.len());
+        for two in items.chunks(run.saturating_mul(2)) {
+            let (left, right) = two.split_at(run.min(two.len()));
+            let (mut left, mut right) = (left.iter().peekable(), right.iter().peekable());
+            while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+                let next = if compare(context, a, b)?.is_gt() { &mut right } else { &mut left };
+                merged.extend(next.next().cloned());
+            }
+            merged.extend(left.chain(right).cloned());
+        }
+        items = merged;
+        run = run.saturating_mul(2);
     }
+    Ok(items)
 }
 
-pub(super) fn min(_: &mut Context, arguments: &[Value]) -> Done {
-    match first(arguments)? {
-        Value::Array(items) => items.iter().min_by(|left, right| order(left, right)).cloned().ok_or(Stop::Undefined),
-        Value::Set(items) => items.iter().min_by(|left, right| order(left, right)).cloned().ok_or(Stop::Undefined),
-        _ => Err(Stop::Undefined),
+/// Compares, and looks at the clock as often as that may take long.
+fn compare(context: &mut Context, left: &Value, right: &Value) -> Result<Ordering, Stop> {
+    match (left, right) {
+        (Value::Array(_) | Value::Object(_) | Value::Set(_), Value::Array(_) | Value::Object(_) | Value::Set(_)) => {
+            context.limits.look()?;
+        }
+        (Value::String(left), Value::String(right)) => {
+            context.limits.step()?;
+            context.spend(left.len().min(right.len()))?;
+        }
+        _ => context.limits.step()?,
     }
+    Ok(order(left, right))
+}
+
+fn pick(context: &mut Context, arguments: &[Value], wanted: Ordering) -> Done {
+    let items: Vec<&Value> = match first(arguments)? {
+        Value::Array(items) => items.iter().collect(),
+        Value::Set(items) => items.iter().collect(),
+        _ => return Err(Stop::Undefined),
+    };
+    let mut items = items.into_iter();
+    let mut found = items.next().ok_or(Stop::Undefined)?;
+    for item in items {
+        if compare(context, item, found)? == wanted {
+            found = item;
+        }
+    }
+    Ok(found.clone())
+}
+
+pub(super) fn max(context: &mut Context, arguments: &[Value]) -> Done {
+    pick(context, arguments, Ordering::Greater)
+}
+
+pub(super) fn min(context: &mut Context, arguments: &[Value]) -> Done {
+    pick(context, arguments, Ordering::Less)
 }
 
 pub(super) fn member(context: &mut Context, arguments: &[Value]) -> Done {
@@ -218,6 +261,52 @@ pub(super) fn type_name(_: &mut Context, arguments: &[Value]) -> Done {
         Value::Object(_) => "object",
         Value::Undefined => return Err(Stop::Undefined),
     }))
+}
+
+/// All ways through an object of neighbours that go on to no node twice.
+pub(super) fn reachable_paths(context: &mut Context, arguments: &[Value]) -> Done {
+    let (Value::Object(graph), starts) = pair(arguments)? else { return Err(Stop::Undefined) };
+    let neighbours = |value: &Value| -> Vec<Value> {
+        match value {
+            Value::Array(items) => items.to_vec(),
+            Value::Set(items) => items.iter().cloned().collect(),
+            _ => Vec::new(),
+        }
+    };
+    if !matches!(starts, Value::Array(_) | Value::Set(_)) {
+        return Err(Stop::Undefined);
+    }
+    let mut found = BTreeSet::new();
+    // A way, and the node that it goes on to.
+    let mut pending: Vec<(Vec<Value>, Value)> = neighbours(starts)
+        .into_iter()
+        .filter(|node| graph.get(node).is_some())
+        .map(|node| (Vec::new(), node))
+        .collect();
+    while let Some((mut path, node)) = pending.pop() {
+        context.limits.step()?;
+        let edges = graph.get(&node).map(neighbours);
+        if edges.is_some() {
+            path.push(node);
+        }
+        let edges = edges.unwrap_or_default();
+        if edges.is_empty() {
+            context.limits.allocate(path.len().saturating_add(1).saturating_mul(ELEMENT))?;
+            found.insert(Value::from(path));
+            continue;
+        }
+        for next in edges {
+            context.limits.step()?;
+            context.spend(path.len().saturating_mul(64))?;
+            context.limits.allocate(path.len().saturating_add(1).saturating_mul(ELEMENT))?;
+            if path.contains(&next) {
+                found.insert(Value::from(path.clone()));
+            } else {
+                pending.push((path.clone(), next));
+            }
+        }
+    }
+    Ok(Value::from(found))
 }
 
 /// The nodes that can be reached in an object of neighbours.

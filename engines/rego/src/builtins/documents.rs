@@ -7,7 +7,7 @@ use portcullis_json as json;
 use regorus::Value;
 
 use super::format::values::number_text;
-use super::{Context, Done, Stop, as_text, text_of};
+use super::{Context, Done, Stop, as_text, text_of, upstream};
 use crate::{EvalError, ManagedFields, read_json};
 
 const ENTRY: usize = 96;
@@ -81,13 +81,29 @@ pub(super) fn object_subset(context: &mut Context, arguments: &[Value]) -> Done 
     Ok(Value::Bool(match (whole, part) {
         (Value::Object(_), Value::Object(_)) => is_part(context, whole, part)?,
         (Value::Set(whole), Value::Set(part)) => part.is_subset(whole),
-        (Value::Array(whole), Value::Set(part)) => part.iter().all(|item| whole.contains(item)),
-        (Value::Array(whole), Value::Array(part)) => {
-            context.limits.look()?;
-            part.is_empty() || whole.as_slice().windows(part.len()).any(|window| window == part.as_slice())
+        (Value::Array(whole), Value::Set(part)) => {
+            context.limits.allocate(whole.len().saturating_mul(ENTRY))?;
+            let whole: BTreeSet<&Value> = whole.iter().collect();
+            part.iter().all(|item| whole.contains(item))
         }
+        (Value::Array(whole), Value::Array(part)) => has_slice(context, whole.as_slice(), part.as_slice())?,
         _ => return Err(Stop::Undefined),
     }))
+}
+
+/// Whether some items in a row are like others.
+fn has_slice(context: &mut Context, whole: &[Value], part: &[Value]) -> Result<bool, Stop> {
+    if part.is_empty() {
+        return Ok(true);
+    }
+    for window in whole.windows(part.len()) {
+        context.limits.step()?;
+        context.spend(part.len().saturating_mul(64))?;
+        if window == part {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn is_part(context: &mut Context, whole: &Value, part: &Value) -> Result<bool, Stop> {
@@ -96,9 +112,7 @@ fn is_part(context: &mut Context, whole: &Value, part: &Value) -> Result<bool, S
     let (Value::Object(whole), Value::Object(part)) = (whole, part) else {
         return Ok(match (whole, part) {
             (Value::Set(whole), Value::Set(part)) => part.is_subset(whole),
-            (Value::Array(whole), Value::Array(part)) => {
-                part.is_empty() || whole.as_slice().windows(part.len()).any(|window| window == part.as_slice())
-            }
+            (Value::Array(whole), Value::Array(part)) => has_slice(context, whole.as_slice(), part.as_slice())?,
             _ => whole == part,
         });
     };
@@ -115,7 +129,7 @@ pub(super) fn object_union(context: &mut Context, arguments: &[Value]) -> Done {
     let [left, right] = arguments else { return Err(Stop::Undefined) };
     object(left)?;
     object(right)?;
-    merge(context, left, right)
+    merge(context, left.clone(), right)
 }
 
 pub(super) fn object_union_n(context: &mut Context, arguments: &[Value]) -> Done {
@@ -123,25 +137,34 @@ pub(super) fn object_union_n(context: &mut Context, arguments: &[Value]) -> Done
     let mut whole = Value::new_object();
     for next in all.iter() {
         object(next)?;
-        whole = merge(context, &whole, next)?;
+        whole = merge(context, whole, next)?;
     }
     Ok(whole)
 }
 
 /// What is in the right one counts; objects in both become one.
-fn merge(context: &mut Context, left: &Value, right: &Value) -> Done {
+fn merge(context: &mut Context, left: Value, right: &Value) -> Done {
     context.limits.check_stack()?;
-    let (Value::Object(lefts), Value::Object(rights)) = (left, right) else { return Ok(right.clone()) };
-    context.limits.allocate(lefts.len().saturating_add(rights.len()).saturating_mul(ENTRY))?;
-    let mut whole: BTreeMap<Value, Value> = lefts.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    for (key, value) in rights.iter() {
-        let value = match whole.get(key) {
-            Some(before) => merge(context, before, value)?,
-            None => value.clone(),
-        };
-        whole.insert(key.clone(), value);
+    let (Value::Object(mut lefts), Value::Object(rights)) = (left, right) else { return Ok(right.clone()) };
+    // What nobody else has is changed where it is: to merge many objects takes no more than they have in them.
+    if Arc::get_mut(&mut lefts).is_none() {
+        context.limits.allocate(lefts.len().saturating_mul(ENTRY))?;
     }
-    Ok(Value::from(whole))
+    context.limits.allocate(rights.len().saturating_mul(ENTRY))?;
+    let whole = Arc::make_mut(&mut lefts);
+    for (key, value) in rights.iter() {
+        context.limits.step()?;
+        match whole.get_mut(key) {
+            Some(slot) => {
+                let before = std::mem::replace(slot, Value::Null);
+                *slot = merge(context, before, value)?;
+            }
+            None => {
+                whole.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    Ok(Value::Object(lefts))
 }
 
 /// Paths as `a/b/0` or as arrays.
@@ -168,16 +191,29 @@ fn child<'v>(value: &'v Value, key: &Value) -> Option<(Value, &'v Value)> {
     match value {
         Value::Object(entries) => entries.get(key).map(|value| (key.clone(), value)),
         Value::Array(items) => {
-            let at = match key {
-                Value::Number(at) => at.as_u64()?,
-                Value::String(text) => text.parse().ok()?,
-                _ => return None,
-            };
-            items.get(usize::try_from(at).ok()?).map(|value| (Value::from(at), value))
+            // OPA finds an item by its number as a text, and not by the number.
+            let Value::String(text) = key else { return None };
+            let at: usize = text.parse().ok().filter(|at: &usize| at.to_string() == **text)?;
+            items.get(at).map(|value| (Value::from(at), value))
         }
         _ => None,
     }
 }
+
+/// What some paths lead to in a value, and what is left of them there.
+fn below<'v, 'p>(context: &mut Context, value: &'v Value, paths: &[&'p [Value]]) -> Result<Below<'v, 'p>, Stop> {
+    let mut below = Below::new();
+    for path in paths {
+        context.limits.step()?;
+        let Some((first, rest)) = path.split_first() else { continue };
+        if let Some((key, found)) = child(value, first) {
+            below.entry(key).or_insert_with(|| (found, Vec::new())).1.push(rest);
+        }
+    }
+    Ok(below)
+}
+
+type Below<'v, 'p> = BTreeMap<Value, (&'v Value, Vec<&'p [Value]>)>;
 
 /// What is left of a value where only some paths stay.
 fn keep(context: &mut Context, value: &Value, paths: &[&[Value]]) -> Done {
@@ -186,15 +222,8 @@ fn keep(context: &mut Context, value: &Value, paths: &[&[Value]]) -> Done {
     if paths.iter().any(|path| path.is_empty()) {
         return Ok(value.clone());
     }
-    let mut below: BTreeMap<Value, (&Value, Vec<&[Value]>)> = BTreeMap::new();
-    for path in paths {
-        let Some((first, rest)) = path.split_first() else { continue };
-        if let Some((key, found)) = child(value, first) {
-            below.entry(key).or_insert_with(|| (found, Vec::new())).1.push(rest);
-        }
-    }
     let mut entries = Vec::new();
-    for (key, (found, rest)) in below {
+    for (key, (found, rest)) in below(context, value, paths)? {
         entries.push((key, keep(context, found, &rest)?));
     }
     context.limits.allocate(entries.len().saturating_mul(ENTRY))?;
@@ -224,24 +253,17 @@ pub(super) fn json_remove(context: &mut Context, arguments: &[Value]) -> Done {
 fn drop_paths(context: &mut Context, value: &Value, paths: &[&[Value]]) -> Done {
     context.limits.check_stack()?;
     context.limits.step()?;
-    let of = |key: &Value| -> Vec<&[Value]> {
-        paths
-            .iter()
-            .filter_map(|path| path.split_first())
-            .filter(|(first, _)| child(value, first).is_some_and(|(found, _)| found == *key))
-            .map(|(_, rest)| rest)
-            .collect()
-    };
+    let mut below = below(context, value, paths)?;
     match value {
         Value::Object(entries) => {
             let mut kept = BTreeMap::new();
             context.limits.allocate(entries.len().saturating_mul(ENTRY))?;
             for (key, value) in entries.iter() {
-                let rest = of(key);
-                if rest.iter().any(|path| path.is_empty()) {
-                    continue;
-                }
-                let value = if rest.is_empty() { value.clone() } else { drop_paths(context, value, &rest)? };
+                let value = match below.remove(key) {
+                    None => value.clone(),
+                    Some((_, rest)) if rest.iter().any(|path| path.is_empty()) => continue,
+                    Some((_, rest)) => drop_paths(context, value, &rest)?,
+                };
                 kept.insert(key.clone(), value);
             }
             Ok(Value::from(kept))
@@ -250,16 +272,146 @@ fn drop_paths(context: &mut Context, value: &Value, paths: &[&[Value]]) -> Done 
             let mut kept = Vec::new();
             context.limits.allocate(items.len().saturating_mul(ENTRY))?;
             for (at, value) in items.iter().enumerate() {
-                let rest = of(&Value::from(at));
-                if rest.iter().any(|path| path.is_empty()) {
-                    continue;
-                }
-                kept.push(if rest.is_empty() { value.clone() } else { drop_paths(context, value, &rest)? });
+                kept.push(match below.remove(&Value::from(at)) {
+                    None => value.clone(),
+                    Some((_, rest)) if rest.iter().any(|path| path.is_empty()) => continue,
+                    Some((_, rest)) => drop_paths(context, value, &rest)?,
+                });
             }
             Ok(Value::from(kept))
         }
         other => Ok(other.clone()),
     }
+}
+
+/// How many operations of a patch are made in one go: the deadline is looked at between them.
+const PATCHES: usize = 16;
+
+pub(super) fn json_patch(context: &mut Context, arguments: &[Value]) -> Done {
+    let [from, Value::Array(patches)] = arguments else { return Err(Stop::Undefined) };
+    if patches.len() <= PATCHES {
+        return upstream::call(context, "json.patch", arguments);
+    }
+    let mut patched = from.clone();
+    for some in patches.as_slice().chunks(PATCHES) {
+        patched = upstream::call(context, "json.patch", &[patched, Value::from(some.to_vec())])?;
+    }
+    Ok(patched)
+}
+
+pub(super) fn json_marshal_with_options(context: &mut Context, arguments: &[Value]) -> Done {
+    let [value, options] = arguments else { return Err(Stop::Undefined) };
+    let (mut prefix, mut indent, mut implied, mut pretty) = ("", "\t", false, None);
+    for (name, option) in object(options)?.iter() {
+        match (as_text(name)?, option) {
+            ("prefix", Value::String(text)) => (prefix, implied) = (&**text, true),
+            ("indent", Value::String(text)) => (indent, implied) = (&**text, true),
+            ("pretty", Value::Bool(it)) => pretty = Some(*it),
+            _ => return Err(Stop::Undefined),
+        }
+    }
+    let mut out = String::new();
+    write_json(context, &mut out, value)?;
+    if pretty.unwrap_or(implied) {
+        out = indented(context, &out, prefix, indent)?;
+    }
+    text_of(context, out)
+}
+
+/// JSON in lines, as Go breaks them; but that OPA puts the prefix before the first one too.
+fn indented(context: &mut Context, json: &str, prefix: &str, indent: &str) -> Result<String, Stop> {
+    let mut out = String::with_capacity(json.len());
+    out.push_str(prefix);
+    let (mut depth, mut opened, mut in_text, mut escaped) = (0_usize, false, false, false);
+    let line = |context: &mut Context, out: &mut String, depth: usize| -> Result<(), Stop> {
+        context.limits.step()?;
+        let length = indent.len().saturating_mul(depth).saturating_add(prefix.len()).saturating_add(out.len());
+        if length > context.limits.left() {
+            return Err(Stop::Error(EvalError::Memory));
+        }
+        out.push('\n');
+        out.push_str(prefix);
+        out.push_str(&indent.repeat(depth));
+        Ok(())
+    };
+    for it in json.chars() {
+        if in_text {
+            out.push(it);
+            in_text = escaped || it != '"';
+            escaped = it == '\\' && !escaped;
+            continue;
+        }
+        if opened && !matches!(it, ']' | '}') {
+            opened = false;
+            depth = depth.saturating_add(1);
+            line(context, &mut out, depth)?;
+        }
+        match it {
+            '{' | '[' => {
+                opened = true;
+                out.push(it);
+            }
+            ',' => {
+                out.push(it);
+                line(context, &mut out, depth)?;
+            }
+            ':' => out.push_str(": "),
+            '}' | ']' => {
+                if opened {
+                    opened = false;
+                } else {
+                    depth = depth.saturating_sub(1);
+                    line(context, &mut out, depth)?;
+                }
+                out.push(it);
+            }
+            _ => {
+                in_text = it == '"';
+                out.push(it);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// YAML may have several documents. All of them must be good, and the first one counts.
+pub(super) fn yaml_unmarshal(context: &mut Context, arguments: &[Value]) -> Done {
+    let [Value::String(text)] = arguments else { return Err(Stop::Undefined) };
+    let mut first = None;
+    for document in yaml_documents(text) {
+        let value = upstream::call(context, "yaml.unmarshal", &[Value::from(document)])?;
+        first.get_or_insert(value);
+    }
+    first.ok_or(Stop::Undefined)
+}
+
+pub(super) fn yaml_is_valid(context: &mut Context, arguments: &[Value]) -> Done {
+    let [Value::String(text)] = arguments else { return Ok(Value::Bool(false)) };
+    for document in yaml_documents(text) {
+        if upstream::call(context, "yaml.is_valid", &[Value::from(document)])? != Value::Bool(true) {
+            return Ok(Value::Bool(false));
+        }
+    }
+    Ok(Value::Bool(true))
+}
+
+/// A text at the lines that start a document: `---` in the first column, which nothing within a document may be.
+fn yaml_documents(text: &str) -> Vec<&str> {
+    let mut documents = Vec::new();
+    let (mut start, mut at, mut has_content) = (0_usize, 0_usize, false);
+    for line in text.split_inclusive('\n') {
+        let starts =
+            line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
+        if starts && has_content {
+            documents.push(text.get(start..at).unwrap_or_default());
+            start = at;
+        }
+        // Directives and comments stand before the first document.
+        has_content |= starts || !(line.trim().is_empty() || line.starts_with(['#', '%']));
+        at = at.saturating_add(line.len());
+    }
+    documents.push(text.get(start..).unwrap_or_default());
+    documents
 }
 
 pub(super) fn json_marshal(context: &mut Context, arguments: &[Value]) -> Done {

@@ -10,6 +10,7 @@ mod format;
 mod network;
 mod numbers;
 mod patterns;
+mod quantities;
 mod strings;
 mod syntax;
 mod upstream;
@@ -83,6 +84,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Builtin> {
 
 /// Whether OPA has a function of this name that is not here.
 pub(crate) fn is_known_to_opa(name: &str) -> bool {
+    const SINGLE: [&str; 5] = ["rand.intn", "regex.globs_match", "uri.is_valid", "uri.parse", "uuid.rfc4122"];
     const FAMILIES: [&str; 12] = [
         "io.jwt.",
         "crypto.",
@@ -97,7 +99,7 @@ pub(crate) fn is_known_to_opa(name: &str) -> bool {
         "json.",
         "yaml.",
     ];
-    FAMILIES.iter().any(|family| name.starts_with(family))
+    SINGLE.contains(&name) || FAMILIES.iter().any(|family| name.starts_with(family))
 }
 
 /// A text as the value of a function, counted.
@@ -171,6 +173,7 @@ static ALL: &[Builtin] = &[
     builtin("glob.match", 3, patterns::glob_match),
     builtin("glob.quote_meta", 1, patterns::quote_meta),
     builtin("graph.reachable", 2, collections::reachable),
+    builtin("graph.reachable_paths", 2, collections::reachable_paths),
     builtin("gt", 2, |_, a| compare(a, std::cmp::Ordering::is_gt)),
     builtin("gte", 2, |_, a| compare(a, std::cmp::Ordering::is_ge)),
     builtin("hex.decode", 1, encodings::hex_decode),
@@ -190,7 +193,8 @@ static ALL: &[Builtin] = &[
     builtin("json.filter", 2, documents::json_filter),
     builtin("json.is_valid", 1, documents::json_is_valid),
     builtin("json.marshal", 1, documents::json_marshal),
-    builtin("json.patch", 2, |c, a| upstream::call(c, "json.patch", a)),
+    builtin("json.marshal_with_options", 2, documents::json_marshal_with_options),
+    builtin("json.patch", 2, documents::json_patch),
     builtin("json.remove", 2, documents::json_remove),
     reader("json.unmarshal", 1, documents::json_unmarshal),
     builtin("lower", 1, strings::lower),
@@ -252,7 +256,7 @@ static ALL: &[Builtin] = &[
     builtin("time.diff", 2, |c, a| upstream::call(c, "time.diff", a)),
     builtin("time.format", 1, |c, a| upstream::call(c, "time.format", a)),
     builtin("time.now_ns", 0, |c, _| Ok(Value::from(c.now()))),
-    builtin("time.parse_duration_ns", 1, |c, a| upstream::call(c, "time.parse_duration_ns", a)),
+    builtin("time.parse_duration_ns", 1, quantities::duration),
     builtin("time.parse_ns", 2, |c, a| upstream::call(c, "time.parse_ns", a)),
     builtin("time.parse_rfc3339_ns", 1, |c, a| upstream::call(c, "time.parse_rfc3339_ns", a)),
     builtin("time.weekday", 1, |c, a| upstream::call(c, "time.weekday", a)),
@@ -266,16 +270,16 @@ static ALL: &[Builtin] = &[
     builtin("trim_suffix", 2, strings::trim_suffix),
     builtin("type_name", 1, collections::type_name),
     builtin("union", 1, collections::union),
-    builtin("units.parse", 1, |c, a| upstream::call(c, "units.parse", a)),
-    builtin("units.parse_bytes", 1, |c, a| upstream::call(c, "units.parse_bytes", a)),
+    builtin("units.parse", 1, |c, a| quantities::units(c, "units.parse", a)),
+    builtin("units.parse_bytes", 1, |c, a| quantities::units(c, "units.parse_bytes", a)),
     builtin("upper", 1, strings::upper),
     builtin("urlquery.decode", 1, |c, a| upstream::call(c, "urlquery.decode", a)),
     builtin("urlquery.decode_object", 1, |c, a| upstream::call(c, "urlquery.decode_object", a)),
     builtin("urlquery.encode", 1, |c, a| upstream::call(c, "urlquery.encode", a)),
     builtin("urlquery.encode_object", 1, |c, a| upstream::call(c, "urlquery.encode_object", a)),
-    builtin("uuid.parse", 1, |c, a| upstream::call(c, "uuid.parse", a)),
-    builtin("yaml.is_valid", 1, |c, a| upstream::call(c, "yaml.is_valid", a)),
-    reader("yaml.unmarshal", 1, |c, a| upstream::call(c, "yaml.unmarshal", a)),
+    builtin("uuid.parse", 1, quantities::uuid),
+    builtin("yaml.is_valid", 1, documents::yaml_is_valid),
+    reader("yaml.unmarshal", 1, documents::yaml_unmarshal),
 ];
 
 fn only(arguments: &[Value], wanted: fn(&Value) -> bool) -> Done {

@@ -285,7 +285,13 @@ pub(super) fn range(context: &mut Context, arguments: &[Value]) -> Done {
 
 pub(super) fn range_step(context: &mut Context, arguments: &[Value]) -> Done {
     let [from, to, step] = arguments else { return Err(Stop::Undefined) };
-    let step = as_int(step)?;
+    let step = match step {
+        // One that is beyond all others is a step over the end.
+        Value::Number(number) if number.as_i64().is_none() && bits(step) > 63 && is_whole(step) => {
+            if *step > Value::from(0_u64) { i64::MAX } else { -1 }
+        }
+        step => as_int(step)?,
+    };
     if step <= 0 {
         return Err(Stop::Undefined);
     }

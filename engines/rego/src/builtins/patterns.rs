@@ -1,15 +1,20 @@
 //! Regular expressions as Go reads them, and globs.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Range;
+use std::rc::Rc;
 
+use regex_automata::hybrid::dfa;
 use regex_automata::meta::Regex;
+use regex_automata::util::captures::Captures;
 use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 use regorus::Value;
 
 use super::syntax::{escape, translate};
 use super::{Context, Done, Stop, as_text, text_of};
+use crate::EvalError;
 
 /// How large a compiled expression may be, in bytes. Counted repetitions grow it: `(a{1000}){1000}`.
 const MAX_REGEX: usize = 1 << 20;
@@ -20,60 +25,165 @@ const KEPT: usize = 256;
 /// The longest expression or glob, in bytes.
 const MAX_PATTERN: usize = 16 << 10;
 
+/// Up to which sizes of a text and of a compiled expression, multiplied, a search needs no care. At worst one takes as many steps
+/// as the text has bytes, for each state of the expression, of which each takes some 40 bytes: here that is a tenth of a second.
+const SMALL_SEARCH: usize = 64 << 20;
+
+/// The same for the groups of one match, where there is no way to stop the search: half a second at worst.
+const MAX_GROUPS: usize = 512 << 20;
+
+/// How often the states of a search may be thrown away for want of memory, before it counts as one that makes a new state for
+/// each byte.
+const MAX_CLEARS: usize = 8;
+
+/// How many bytes are read between two looks at the clock. Each may make a new state.
+const BYTES_PER_LOOK: usize = 128;
+
 thread_local! {
-    static REGEXES: RefCell<HashMap<String, Option<Arc<Regex>>>> = RefCell::new(HashMap::new());
+    static REGEXES: RefCell<HashMap<String, Option<Rc<Pattern>>>> = RefCell::new(HashMap::new());
 }
 
-fn cached(key: String, translate: impl FnOnce() -> Option<String>) -> Option<Arc<Regex>> {
+struct Pattern {
+    regex: Regex,
+    /// As our own syntax has it.
+    text: String,
+    /// For searches that may have to be stopped.
+    steps: OnceCell<Option<Steps>>,
+}
+
+struct Steps {
+    dfa: dfa::DFA,
+    /// Whether it has memory enough for its states; then searches that are not stopped use such a one, too.
+    fits: bool,
+}
+
+struct Scan {
+    found: bool,
+    /// How often states were thrown away.
+    clears: usize,
+}
+
+fn cached(key: String, translate: impl FnOnce() -> Option<String>) -> Option<Rc<Pattern>> {
     REGEXES.with_borrow_mut(|known| {
-        if let Some(regex) = known.get(&key) {
-            return regex.clone();
+        if let Some(pattern) = known.get(&key) {
+            return pattern.clone();
         }
-        let regex = translate().and_then(|text| compile(&text)).map(Arc::new);
+        let pattern = translate().and_then(compile).map(Rc::new);
         if known.len() >= KEPT {
             known.clear();
         }
-        known.insert(key, regex.clone());
-        regex
+        known.insert(key, pattern.clone());
+        pattern
     })
 }
 
-fn compile(text: &str) -> Option<Regex> {
-    Regex::builder()
+fn compile(text: String) -> Option<Pattern> {
+    let regex = Regex::builder()
         .configure(
             Regex::config()
                 .nfa_size_limit(Some(MAX_REGEX))
                 .hybrid_cache_capacity(MAX_REGEX)
                 .onepass_size_limit(Some(MAX_REGEX)),
         )
-        .syntax(syntax::Config::new().nest_limit(128))
-        .build(text)
-        .ok()
+        .syntax(syntax_config())
+        .build(&text)
+        .ok()?;
+    Some(Pattern { regex, text, steps: OnceCell::new() })
 }
 
-fn regex(pattern: &str) -> Result<Arc<Regex>, Stop> {
+fn syntax_config() -> syntax::Config {
+    syntax::Config::new().nest_limit(128)
+}
+
+fn regex(pattern: &str) -> Result<Rc<Pattern>, Stop> {
     if pattern.len() > MAX_PATTERN {
         return Err(Stop::Undefined);
     }
     cached(format!("r{pattern}"), || translate(pattern)).ok_or(Stop::Undefined)
 }
 
-/// From how many bytes on a text is long for an expression.
-const LONG_TEXT: usize = 64 << 10;
+fn too_long(text: &str) -> Stop {
+    let message = format!("a text of {} bytes is too long for a regular expression as large as this one", text.len());
+    Stop::Error(EvalError::Failed(message))
+}
 
-/// The most that the sizes of a long text and of a compiled expression may come to, multiplied: a search is not stopped, and
-/// takes at worst as many steps as the text has bytes for each state of some 40 bytes.
-const MAX_SEARCH: usize = 16 << 30;
-
-/// An expression for a text.
-fn regex_for(pattern: &str, text: &str) -> Result<Arc<Regex>, Stop> {
-    let regex = regex(pattern)?;
-    if text.len() > LONG_TEXT && text.len().saturating_mul(regex.memory_usage()) > MAX_SEARCH {
-        let message =
-            format!("a text of {} bytes is too long for a regular expression as large as this one", text.len());
-        return Err(Stop::Error(crate::EvalError::Failed(message)));
+impl Pattern {
+    fn is_small(&self, text: &str) -> bool {
+        text.len().saturating_mul(self.regex.memory_usage()) <= SMALL_SEARCH
     }
-    Ok(regex)
+
+    fn is_match(&self, context: &mut Context, text: &str) -> Result<bool, Stop> {
+        if self.is_small(text) {
+            return Ok(self.regex.is_match(text));
+        }
+        self.scan(context, text, false).map(|scan| scan.found)
+    }
+
+    /// Whether there is a match. Where there is one, it can be searched for without stopping: a search of the whole text had no
+    /// need of ever new states.
+    fn check(&self, context: &mut Context, text: &str) -> Result<bool, Stop> {
+        if self.is_small(text) {
+            return Ok(true);
+        }
+        let scan = self.scan(context, text, true)?;
+        if scan.found && (scan.clears > MAX_CLEARS || !self.steps().is_some_and(|steps| steps.fits)) {
+            return Err(too_long(text));
+        }
+        Ok(scan.found)
+    }
+
+    fn steps(&self) -> Option<&Steps> {
+        let build = |config: dfa::Config| {
+            dfa::DFA::builder()
+                .configure(config.cache_capacity(MAX_REGEX))
+                .syntax(syntax_config())
+                .build(&self.text)
+                .ok()
+        };
+        let made = self.steps.get_or_init(|| match build(dfa::DFA::config()) {
+            Some(dfa) => Some(Steps { dfa, fits: true }),
+            None => build(dfa::DFA::config().skip_cache_capacity_check(true)).map(|dfa| Steps { dfa, fits: false }),
+        });
+        made.as_ref()
+    }
+
+    /// Searches byte by byte, to the end of the first match or of the text.
+    fn scan(&self, context: &mut Context, text: &str, whole: bool) -> Result<Scan, Stop> {
+        let dfa = &self.steps().ok_or_else(|| too_long(text))?.dfa;
+        let mut cache = dfa.create_cache();
+        let mut found = false;
+        let mut state = dfa.start_state_forward(&mut cache, &Input::new(text)).map_err(|_| too_long(text))?;
+        for (at, byte) in text.bytes().enumerate() {
+            if at.is_multiple_of(BYTES_PER_LOOK) {
+                context.limits.look()?;
+            }
+            state = dfa.next_state(&mut cache, state, byte).map_err(|_| too_long(text))?;
+            found |= state.is_match();
+            if state.is_quit() {
+                return Err(too_long(text));
+            }
+            if (found || state.is_dead()) && !whole {
+                return Ok(Scan { found, clears: cache.clear_count() });
+            }
+            if state.is_dead() {
+                // The next search starts about here.
+                let rest = Input::new(text).range(at..text.len());
+                state = dfa.start_state_forward(&mut cache, &rest).map_err(|_| too_long(text))?;
+            }
+        }
+        let state = dfa.next_eoi_state(&mut cache, state).map_err(|_| too_long(text))?;
+        Ok(Scan { found: found || state.is_match(), clears: cache.clear_count() })
+    }
+
+    /// The groups of a match that was found.
+    fn groups(&self, text: &str, found: Range<usize>) -> Result<Captures, Stop> {
+        if found.len().saturating_mul(self.regex.memory_usage()) > MAX_GROUPS {
+            return Err(too_long(text));
+        }
+        let mut captures = self.regex.create_captures();
+        self.regex.captures(Input::new(text).range(found).anchored(Anchored::Yes), &mut captures);
+        Ok(captures)
+    }
 }
 
 pub(super) fn is_valid(_: &mut Context, arguments: &[Value]) -> Done {
@@ -85,17 +195,20 @@ pub(super) fn matches(context: &mut Context, arguments: &[Value]) -> Done {
     let [pattern, text] = arguments else { return Err(Stop::Undefined) };
     let (pattern, text) = (as_text(pattern)?, as_text(text)?);
     context.spend(text.len())?;
-    Ok(Value::Bool(regex_for(pattern, text)?.is_match(text)))
+    Ok(Value::Bool(regex(pattern)?.is_match(context, text)?))
 }
 
 pub(super) fn split(context: &mut Context, arguments: &[Value]) -> Done {
     let [pattern, text] = arguments else { return Err(Stop::Undefined) };
     let (pattern, text) = (as_text(pattern)?, as_text(text)?);
     context.spend(text.len().saturating_mul(4))?;
-    let regex = regex_for(pattern, text)?;
+    let regex = regex(pattern)?;
+    if !regex.check(context, text)? {
+        return Ok(Value::from(vec![Value::from(text)]));
+    }
     let mut parts = Vec::new();
     let mut start = 0;
-    for found in regex.find_iter(text) {
+    for found in regex.regex.find_iter(text) {
         // Each match may take a search to the end of the text.
         context.spend(text.len())?;
         // Go does not split before the first or after the last character where the match is empty.
@@ -120,9 +233,12 @@ pub(super) fn find_n(context: &mut Context, arguments: &[Value]) -> Done {
     let [pattern, text, most] = arguments else { return Err(Stop::Undefined) };
     let (pattern, text, most) = (as_text(pattern)?, as_text(text)?, limit_of(most)?);
     context.spend(text.len().saturating_mul(4))?;
-    let regex = regex_for(pattern, text)?;
+    let regex = regex(pattern)?;
+    if !regex.check(context, text)? {
+        return Ok(Value::new_array());
+    }
     let mut all = Vec::new();
-    for found in regex.find_iter(text).take(most) {
+    for found in regex.regex.find_iter(text).take(most) {
         context.spend(text.len())?;
         context.limits.allocate(found.len().saturating_add(48))?;
         all.push(Value::from(text.get(found.range()).unwrap_or_default()));
@@ -134,9 +250,13 @@ pub(super) fn find_all_submatches(context: &mut Context, arguments: &[Value]) ->
     let [pattern, text, most] = arguments else { return Err(Stop::Undefined) };
     let (pattern, text, most) = (as_text(pattern)?, as_text(text)?, limit_of(most)?);
     context.spend(text.len().saturating_mul(8))?;
-    let regex = regex_for(pattern, text)?;
+    let regex = regex(pattern)?;
+    if !regex.check(context, text)? {
+        return Ok(Value::new_array());
+    }
     let mut all = Vec::new();
-    for captures in regex.captures_iter(text).take(most) {
+    for found in regex.regex.find_iter(text).take(most) {
+        let captures = regex.groups(text, found.range())?;
         let mut groups = Vec::new();
         for group in 0..captures.group_len() {
             let range = captures.get_group(group).map_or(0..0, |span| span.range());
@@ -153,11 +273,14 @@ pub(super) fn replace(context: &mut Context, arguments: &[Value]) -> Done {
     let [text, pattern, with] = arguments else { return Err(Stop::Undefined) };
     let (text, pattern, with) = (as_text(text)?, as_text(pattern)?, as_text(with)?);
     context.spend(text.len().saturating_mul(4))?;
-    let regex = regex_for(pattern, text)?;
+    let regex = regex(pattern)?;
+    if !regex.check(context, text)? {
+        return text_of(context, text.to_owned());
+    }
     let mut out = String::new();
     let mut start = 0;
-    for captures in regex.captures_iter(text) {
-        let Some(whole) = captures.get_match() else { continue };
+    for whole in regex.regex.find_iter(text) {
+        let captures = regex.groups(text, whole.range())?;
         out.push_str(text.get(start..whole.start()).unwrap_or_default());
         expand(&mut out, with, |name| {
             let span = match name.parse::<usize>() {
@@ -168,7 +291,7 @@ pub(super) fn replace(context: &mut Context, arguments: &[Value]) -> Done {
         });
         start = whole.end();
         if out.len() > context.limits.left() {
-            return Err(Stop::Error(crate::EvalError::Memory));
+            return Err(Stop::Error(EvalError::Memory));
         }
         context.spend(text.len())?;
     }
@@ -238,7 +361,7 @@ pub(super) fn glob_match(context: &mut Context, arguments: &[Value]) -> Done {
     context.spend(text.len())?;
     let key = format!("g{}\0{pattern}", delimiters.iter().collect::<String>());
     let regex = cached(key, || glob_to_regex(pattern, &delimiters)).ok_or(Stop::Undefined)?;
-    Ok(Value::Bool(regex.is_match(text)))
+    Ok(Value::Bool(regex.is_match(context, text)?))
 }
 
 fn glob_to_regex(pattern: &str, delimiters: &[char]) -> Option<String> {
@@ -345,5 +468,5 @@ pub(super) fn template_match(context: &mut Context, arguments: &[Value]) -> Done
         return Err(Stop::Undefined);
     }
     pattern.push('$');
-    Ok(Value::Bool(regex(&pattern)?.is_match(text)))
+    Ok(Value::Bool(regex(&pattern)?.is_match(context, text)?))
 }

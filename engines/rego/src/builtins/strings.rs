@@ -1,5 +1,7 @@
 //! Texts.
 
+use std::collections::HashSet;
+
 use regorus::Value;
 
 use super::{Context, Done, Stop, as_int, as_text, text_of};
@@ -202,29 +204,24 @@ pub(super) fn replace_n(context: &mut Context, arguments: &[Value]) -> Done {
     }
     let mut out = String::new();
     let mut rest = text;
-    let mut after_match = false;
+    // The empty text is found once at each place, and before any other.
+    let mut after_empty = false;
     loop {
         context.spend(changes.len().saturating_mul(16))?;
         context.limits.step()?;
         if out.len() > context.limits.left() {
             return Err(Stop::Error(EvalError::Memory));
         }
-        let found = changes.iter().find(|(old, _)| rest.starts_with(old) && !(old.is_empty() && after_match));
+        let found = changes.iter().find(|(old, _)| rest.starts_with(old) && !(old.is_empty() && after_empty));
+        after_empty = found.is_some_and(|(old, _)| old.is_empty());
         if let Some((old, new)) = found {
             out.push_str(new);
-            if !old.is_empty() {
-                rest = rest.get(old.len()..).unwrap_or_default();
-                after_match = false;
-                if rest.is_empty() {
-                    break;
-                }
-                continue;
-            }
+            rest = rest.get(old.len()..).unwrap_or_default();
+            continue;
         }
         let Some(it) = rest.chars().next() else { break };
         out.push(it);
         rest = rest.get(it.len_utf8()..).unwrap_or_default();
-        after_match = false;
     }
     text_of(context, out)
 }
@@ -237,20 +234,23 @@ pub(super) fn reverse(context: &mut Context, arguments: &[Value]) -> Done {
 
 pub(super) fn trim(context: &mut Context, arguments: &[Value]) -> Done {
     let (text, cut) = two(arguments)?;
-    context.spend(text.len().saturating_mul(cut.len()))?;
-    text_of(context, text.trim_matches(|it| cut.contains(it)).to_owned())
+    context.spend(text.len().saturating_add(cut.len()))?;
+    let cut: HashSet<char> = cut.chars().collect();
+    text_of(context, text.trim_matches(|it| cut.contains(&it)).to_owned())
 }
 
 pub(super) fn trim_left(context: &mut Context, arguments: &[Value]) -> Done {
     let (text, cut) = two(arguments)?;
-    context.spend(text.len().saturating_mul(cut.len()))?;
-    text_of(context, text.trim_start_matches(|it| cut.contains(it)).to_owned())
+    context.spend(text.len().saturating_add(cut.len()))?;
+    let cut: HashSet<char> = cut.chars().collect();
+    text_of(context, text.trim_start_matches(|it| cut.contains(&it)).to_owned())
 }
 
 pub(super) fn trim_right(context: &mut Context, arguments: &[Value]) -> Done {
     let (text, cut) = two(arguments)?;
-    context.spend(text.len().saturating_mul(cut.len()))?;
-    text_of(context, text.trim_end_matches(|it| cut.contains(it)).to_owned())
+    context.spend(text.len().saturating_add(cut.len()))?;
+    let cut: HashSet<char> = cut.chars().collect();
+    text_of(context, text.trim_end_matches(|it| cut.contains(&it)).to_owned())
 }
 
 pub(super) fn trim_prefix(context: &mut Context, arguments: &[Value]) -> Done {

@@ -61,7 +61,11 @@ impl Resolver<'_> {
         for argument in &rule.arguments {
             collect_pattern(argument, &mut arguments);
         }
-        for (_, name) in &arguments {
+        for (place, name) in &arguments {
+            if matches!(&**name, "input" | "data") {
+                let message = format!("args must not shadow {name} (use a different variable name)");
+                self.faults.add(*place, "rego_compile_error", message);
+            }
             if !scope.own.contains_key(name) {
                 let own = self.rename(name);
                 scope.own.insert(name.clone(), own);
@@ -130,6 +134,7 @@ impl Resolver<'_> {
             ExprKind::Term(term) => self.term(term),
             ExprKind::Call(call) => {
                 if call.is("assign") {
+                    call.arguments.iter_mut().take(1).for_each(unwrap_roots);
                     self.check_assigned(place, expr.negated, call);
                     if let [left, right] = call.arguments.as_mut_slice() {
                         // The right side does not see what the left side declares.
@@ -198,6 +203,13 @@ impl Resolver<'_> {
 
     /// Of `with data.lib.f as g` the target is a path as it stands, but for imports.
     fn with_target(&mut self, target: &mut Term) {
+        // A variable of the name does not hide the document here.
+        if let TermKind::Ref(parts) = &mut target.kind
+            && parts.first().is_some_and(is_root)
+        {
+            parts.iter_mut().skip(1).for_each(|key| self.term(key));
+            return;
+        }
         self.term(target);
         if let TermKind::Var(name) = &target.kind {
             target.kind = TermKind::Ref(vec![Term::var(target.place, name.clone())]);
@@ -278,6 +290,11 @@ impl Resolver<'_> {
                     let mut whole = std::mem::take(path);
                     whole.extend(parts.drain(1..));
                     *parts = whole;
+                } else if let [head] = parts.as_slice()
+                    && let TermKind::Var(name) = &head.kind
+                    && !is_root(head)
+                {
+                    term.kind = TermKind::Var(name.clone());
                 }
             }
             TermKind::Array(items) | TermKind::Set(items) => {
@@ -339,6 +356,34 @@ fn collect_pattern(term: &Term, names: &mut Vec<(Place, Arc<str>)>) {
         TermKind::Var(name) if !name.starts_with('$') => names.push((term.place, name.clone())),
         TermKind::Array(items) => items.iter().for_each(|item| collect_pattern(item, names)),
         TermKind::Object(entries) => entries.iter().for_each(|(_, value)| collect_pattern(value, names)),
+        TermKind::Ref(parts) => {
+            if let [head] = parts.as_slice()
+                && is_root(head)
+            {
+                names.extend(head.as_var().map(|name| (head.place, name.clone())));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Whether a term is `input` or `data`.
+fn is_root(term: &Term) -> bool {
+    term.as_var().is_some_and(|name| matches!(&**name, "input" | "data"))
+}
+
+/// Makes `input` and `data` in a pattern the variables that they are where they are assigned to.
+fn unwrap_roots(term: &mut Term) {
+    match &mut term.kind {
+        TermKind::Array(items) => items.iter_mut().for_each(unwrap_roots),
+        TermKind::Object(entries) => entries.iter_mut().for_each(|(_, value)| unwrap_roots(value)),
+        TermKind::Ref(parts) => {
+            if let [head] = parts.as_slice()
+                && is_root(head)
+            {
+                *term = head.clone();
+            }
+        }
         _ => {}
     }
 }

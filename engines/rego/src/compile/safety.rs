@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::ast::{Body, Expr, ExprKind, Place, Term, TermKind};
+use crate::ast::{Body, Expr, ExprKind, Place, Term, TermKind, With};
 
 pub(crate) type Vars = BTreeSet<Arc<str>>;
 
@@ -110,7 +110,9 @@ impl Info {
             ExprKind::Some(_) | ExprKind::SomeIn(..) => {}
         }
         for with in &expr.with {
-            info.term(&with.value, false);
+            if !names_builtin(with) {
+                info.term(&with.value, false);
+            }
             if let TermKind::Ref(parts) = &with.target.kind {
                 parts.iter().skip(1).for_each(|part| info.term(part, false));
             }
@@ -129,7 +131,7 @@ impl Info {
                 }
                 ExprKind::Some(_) | ExprKind::SomeIn(..) => {}
             }
-            for with in &expr.with {
+            for with in expr.with.iter().filter(|with| !names_builtin(with)) {
                 self.term(&with.value, true);
             }
         }
@@ -172,7 +174,8 @@ impl Info {
 
 fn output_vars(expr: &Expr, safe: &Vars, arity: Arity<'_>) -> Vars {
     let mut outputs = Vars::new();
-    if expr.negated || !expr.with.iter().all(|with| all_vars(&with.value).iter().all(|var| safe.contains(var))) {
+    let known = |with: &With| names_builtin(with) || all_vars(&with.value).iter().all(|var| safe.contains(var));
+    if expr.negated || !expr.with.iter().all(known) {
         return outputs;
     }
     match &expr.kind {
@@ -207,6 +210,27 @@ fn output_vars(expr: &Expr, safe: &Vars, arity: Arity<'_>) -> Vars {
         ExprKind::Some(_) | ExprKind::SomeIn(..) => {}
     }
     outputs
+}
+
+/// Whether a function is replaced by one that every policy may call: its name is no variable.
+fn names_builtin(with: &With) -> bool {
+    let (TermKind::Ref(target), value) = (&with.target.kind, &with.value) else { return false };
+    if target.first().and_then(Term::as_var).is_some_and(|root| &**root == "input") {
+        return false;
+    }
+    let operator = match &value.kind {
+        TermKind::Ref(operator) => operator.as_slice(),
+        TermKind::Var(_) => std::slice::from_ref(value),
+        _ => return false,
+    };
+    let Some((head, rest)) = operator.split_first() else { return false };
+    let Some(mut name) = head.as_var().map(|head| head.to_string()) else { return false };
+    for part in rest {
+        let Some(part) = part.as_text() else { return false };
+        name.push('.');
+        name.push_str(part);
+    }
+    crate::builtins::find(&name).is_some()
 }
 
 /// The variables in the references of a term: what a reference is looked up with it gives a value to.

@@ -135,6 +135,14 @@ impl<'s> Parser<'s> {
         self.token() == Token::Name && self.text() == word && self.is_keyword(word)
     }
 
+    /// Whether the word joins what is before it with what follows. Where a name goes on with `.` it starts something else.
+    fn is_joining(&self, word: &str) -> bool {
+        let next = self.lexeme_after(1);
+        let is_name =
+            !next.spaced && (next.token == Token::Dot || next.token == Token::OpenBracket && self.lexeme().on_new_line);
+        self.is_word(word) && !is_name
+    }
+
     fn is_keyword(&self, word: &str) -> bool {
         match word {
             "as" | "default" | "else" | "false" | "import" | "package" | "not" | "null" | "true" | "with" | "some" => {

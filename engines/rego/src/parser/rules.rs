@@ -26,7 +26,7 @@ impl Parser<'_> {
             rules.push(rule);
             return Ok(());
         }
-        let has_if = self.is_word("if");
+        let has_if = self.is_joining("if");
         if !has_if && !uses_contains && rule.kind == RuleKind::Complete && rule.value.is_none() && rule.name.len() == 2
         {
             // `p[x] { ... }` adds to a set.
@@ -141,7 +141,7 @@ impl Parser<'_> {
         if rule.name.first().and_then(Term::as_var).is_none() {
             return Self::error_at(head_place, "rule head ref is invalid");
         }
-        if self.is_word("contains") {
+        if self.is_joining("contains") {
             if rule.kind == RuleKind::Function {
                 return self.illegal("the contains keyword can only be used with multi-value rule definitions");
             }
@@ -191,7 +191,7 @@ impl Parser<'_> {
             self.step()?;
             let mut branch = Rule { place, body: Vec::new(), otherwise: None, ..rule.clone() };
             self.renew_wildcards(&mut branch);
-            if self.token() == Token::OpenBrace || self.is_word("if") {
+            if self.token() == Token::OpenBrace || self.is_joining("if") {
                 branch.value = Some(Term::truth(place));
             } else if matches!(self.token(), Token::Unify | Token::Assign) {
                 self.step()?;
@@ -199,7 +199,7 @@ impl Parser<'_> {
             } else {
                 return self.illegal("expected else value term or rule body");
             }
-            let has_if = self.is_word("if");
+            let has_if = self.is_joining("if");
             if has_if {
                 self.step()?;
             }

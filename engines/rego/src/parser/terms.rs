@@ -1,5 +1,6 @@
 //! Terms: what has a value.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regorus::Value;
@@ -44,7 +45,7 @@ impl Parser<'_> {
                 let before = self.at;
                 self.step()?;
                 if let Ok(value) = self.parse_level(0, None)
-                    && self.is_word("in")
+                    && self.is_joining("in")
                 {
                     self.step()?;
                     let right = self.parse_level(0, None)?;
@@ -53,14 +54,14 @@ impl Parser<'_> {
                         place,
                         TermKind::Call(Call::named(place, "internal.member_3", vec![left, value, right])),
                     );
-                    if self.is_word("in") {
+                    if self.is_joining("in") {
                         continue;
                     }
                     return Ok(left);
                 }
                 self.at = before;
             }
-            if !self.is_word("in") {
+            if !self.is_joining("in") {
                 return Ok(left);
             }
             self.step()?;
@@ -355,13 +356,13 @@ impl Parser<'_> {
         let mut entries = vec![(key, value)];
         loop {
             if self.take(Token::CloseBrace)? {
-                return Ok(Term::new(place, TermKind::Object(entries)));
+                return Ok(Term::new(place, TermKind::Object(last_of_each(entries))));
             }
             if !self.take(Token::Comma)? {
                 return self.illegal("non-terminated object");
             }
             if self.take(Token::CloseBrace)? {
-                return Ok(Term::new(place, TermKind::Object(entries)));
+                return Ok(Term::new(place, TermKind::Object(last_of_each(entries))));
             }
             let key = self.parse_infix(false)?;
             if !self.take(Token::Colon)? {
@@ -371,6 +372,28 @@ impl Parser<'_> {
             entries.push((key, value));
         }
     }
+}
+
+/// The entries of an object in which a literal key may be written twice: the last one counts.
+fn last_of_each(entries: Vec<(Term, Term)>) -> Vec<(Term, Term)> {
+    let mut places: BTreeMap<Value, usize> = BTreeMap::new();
+    let mut kept: Vec<(Term, Term)> = Vec::with_capacity(entries.len());
+    for (key, value) in entries {
+        let before = match &key.kind {
+            TermKind::Scalar(literal) => places.insert(literal.clone(), kept.len()),
+            _ => None,
+        };
+        match before.and_then(|at| Some((at, kept.get_mut(at)?))) {
+            Some((at, slot)) => {
+                if let TermKind::Scalar(literal) = &key.kind {
+                    places.insert(literal.clone(), at);
+                }
+                slot.1 = value;
+            }
+            None => kept.push((key, value)),
+        }
+    }
+    kept
 }
 
 /// A text with half a surrogate pair in it: Go puts a replacement character there.
