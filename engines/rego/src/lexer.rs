@@ -10,6 +10,10 @@ pub(crate) enum Token {
     Number,
     Text,
     RawText,
+    /// A part of a template string, up to the brace of an expression.
+    Template,
+    /// The last part of one.
+    TemplateEnd,
     OpenParen,
     CloseParen,
     OpenBracket,
@@ -60,22 +64,24 @@ pub(crate) struct LexError {
 pub(crate) const MAX_NESTING: usize = 128;
 
 pub(crate) fn read_tokens(source: &str) -> Result<Vec<Lexeme>, LexError> {
-    let mut lexer = Lexer { bytes: source.as_bytes(), source, at: 0, row: 1, line_start: 0 };
+    let mut lexer =
+        Lexer { bytes: source.as_bytes(), source, at: 0, row: 1, line_start: 0, open: 0, templates: Vec::new() };
     let mut lexemes = Vec::new();
-    let mut open = 0_usize;
     loop {
         let lexeme = lexer.next()?;
         match lexeme.token {
-            Token::OpenParen | Token::OpenBracket | Token::OpenBrace => {
-                open = open.saturating_add(1);
-                if open > MAX_NESTING {
+            Token::OpenParen | Token::OpenBracket | Token::OpenBrace | Token::Template => {
+                if lexeme.token != Token::Template {
+                    lexer.open = lexer.open.saturating_add(1);
+                }
+                if lexer.open.saturating_add(lexer.templates.len()) > MAX_NESTING {
                     return Err(LexError {
                         place: lexeme.place,
                         message: format!("brackets are nested deeper than {MAX_NESTING}"),
                     });
                 }
             }
-            Token::CloseParen | Token::CloseBracket | Token::CloseBrace => open = open.saturating_sub(1),
+            Token::CloseParen | Token::CloseBracket | Token::CloseBrace => lexer.open = lexer.open.saturating_sub(1),
             _ => {}
         }
         let done = lexeme.token == Token::End;
@@ -92,6 +98,10 @@ struct Lexer<'s> {
     at: usize,
     row: u32,
     line_start: usize,
+    /// How many brackets are open.
+    open: usize,
+    /// Template strings in whose expressions we are: whether each is a raw one, and how many brackets were open before.
+    templates: Vec<(bool, usize)>,
 }
 
 impl Lexer<'_> {
@@ -169,6 +179,11 @@ impl Lexer<'_> {
             return self.read_raw(place);
         }
         self.step();
+        if byte == b'}'
+            && let Some((raw, _)) = self.templates.pop_if(|(_, open)| *open == self.open)
+        {
+            return self.read_template(place, raw);
+        }
         let with_equals = |lexer: &mut Self, with, without| {
             if lexer.peek() == b'=' {
                 lexer.step();
@@ -203,7 +218,9 @@ impl Lexer<'_> {
                 Token::NotEqual
             }
             b'$' if matches!(self.peek(), b'"' | b'`') => {
-                return Self::error(place, "template strings are not supported, use sprintf");
+                let raw = self.peek() == b'`';
+                self.step();
+                return self.read_template(place, raw);
             }
             _ => {
                 let found = self.source.get(self.at.saturating_sub(1)..).and_then(|rest| rest.chars().next());
@@ -273,6 +290,38 @@ impl Lexer<'_> {
                 _ if self.at >= self.bytes.len() => return Self::error(place, "non-terminated string"),
                 _ => self.step(),
             }
+        }
+    }
+
+    /// The next part of a template string.
+    fn read_template(&mut self, place: Place, raw: bool) -> Result<Token, LexError> {
+        let end = if raw { b'`' } else { b'"' };
+        loop {
+            if self.at >= self.bytes.len() || !raw && self.peek() == b'\n' {
+                return Self::error(place, "non-terminated string");
+            }
+            match self.peek() {
+                byte if byte == end => {
+                    self.step();
+                    return Ok(Token::TemplateEnd);
+                }
+                b'{' => {
+                    self.step();
+                    self.templates.push((raw, self.open));
+                    return Ok(Token::Template);
+                }
+                b'\\' if raw && self.peek_after(1) == b'{' => self.step(),
+                b'\\' if raw => {}
+                b'\\' => {
+                    self.step();
+                    if !matches!(self.peek(), b'\\' | b'"' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' | b'u' | b'{') {
+                        return Self::error(place, "illegal escape sequence in string literal");
+                    }
+                }
+                b'\n' => self.newline(),
+                _ => {}
+            }
+            self.step();
         }
     }
 

@@ -16,7 +16,7 @@
 //! meanwhile. A search for a regular expression that cannot be stopped, and could need a second, fails.
 //!
 //! What asks other systems (`http.send`, `external_data`, `net.lookup_ip_addr`) and what is not there (`io.jwt.*`, most of
-//! `crypto.*`, `graphql.*`, schemas of JSON, template strings, `future.keywords.not`, `and` and `or`) is refused at load.
+//! `crypto.*`, `graphql.*`, schemas of JSON, `future.keywords.not`, `and` and `or`) is refused at load.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

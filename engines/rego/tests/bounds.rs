@@ -144,3 +144,25 @@ fn yaml_that_grows_or_is_deep_ends() {
         assert!(!matches!(result, Ok(Some(_))), "{:.20}", text);
     }
 }
+
+#[test]
+fn nested_template_strings_are_refused() {
+    let compile = |text: String| {
+        let module = Module { name: "policy.rego", text: &text };
+        Program::compile(&[module], Dialect::V1).map(|_| ()).map_err(|faults| faults[0].to_string())
+    };
+    for text in
+        ["$\"{".repeat(100_000), format!("{}1{}", "$`{".repeat(100_000), "}`".repeat(100_000)), "$\"{[".repeat(100_000)]
+    {
+        let fault = compile(format!("package t\np := {text}")).unwrap_err();
+        assert!(fault.contains("nested"), "{fault}");
+    }
+    assert_eq!(compile(format!("package t\np := {}1{}", "$\"{".repeat(20), "}\"".repeat(20))), Ok(()));
+    // A value that has several is no text.
+    let program =
+        Program::compile(&[Module { name: "policy.rego", text: "package t\np := $\"{input[_]}\"" }], Dialect::V1)
+            .unwrap();
+    let input = Input::from_value(Value::from(vec![Value::from(1_u64), Value::from(2_u64)]));
+    let result = program.evaluate("data.t.p", &input, Instant::now() + Duration::from_secs(5));
+    assert!(matches!(result, Err(EvalError::Failed(_))), "{result:?}");
+}

@@ -13,6 +13,7 @@ mod patterns;
 mod quantities;
 mod strings;
 mod syntax;
+mod texts;
 mod upstream;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -182,6 +183,7 @@ static ALL: &[Builtin] = &[
     builtin("indexof_n", 2, strings::indexof_n),
     builtin("internal.member_2", 2, collections::member),
     builtin("internal.member_3", 3, collections::member_with_key),
+    builtin("internal.template_string", 1, format::template),
     builtin("intersection", 1, collections::intersection),
     builtin("is_array", 1, |_, a| is(a, |it| matches!(it, Value::Array(_)))),
     builtin("is_boolean", 1, |_, a| is(a, |it| matches!(it, Value::Bool(_)))),
@@ -191,12 +193,12 @@ static ALL: &[Builtin] = &[
     builtin("is_set", 1, |_, a| is(a, |it| matches!(it, Value::Set(_)))),
     builtin("is_string", 1, |_, a| is(a, |it| matches!(it, Value::String(_)))),
     builtin("json.filter", 2, documents::json_filter),
-    builtin("json.is_valid", 1, documents::json_is_valid),
-    builtin("json.marshal", 1, documents::json_marshal),
-    builtin("json.marshal_with_options", 2, documents::json_marshal_with_options),
+    builtin("json.is_valid", 1, texts::json_is_valid),
+    builtin("json.marshal", 1, texts::json_marshal),
+    builtin("json.marshal_with_options", 2, texts::json_marshal_with_options),
     builtin("json.patch", 2, documents::json_patch),
     builtin("json.remove", 2, documents::json_remove),
-    reader("json.unmarshal", 1, documents::json_unmarshal),
+    reader("json.unmarshal", 1, texts::json_unmarshal),
     builtin("lower", 1, strings::lower),
     builtin("lt", 2, |_, a| compare(a, std::cmp::Ordering::is_lt)),
     builtin("lte", 2, |_, a| compare(a, std::cmp::Ordering::is_le)),
@@ -278,8 +280,8 @@ static ALL: &[Builtin] = &[
     builtin("urlquery.encode", 1, |c, a| upstream::call(c, "urlquery.encode", a)),
     builtin("urlquery.encode_object", 1, |c, a| upstream::call(c, "urlquery.encode_object", a)),
     builtin("uuid.parse", 1, quantities::uuid),
-    builtin("yaml.is_valid", 1, documents::yaml_is_valid),
-    reader("yaml.unmarshal", 1, documents::yaml_unmarshal),
+    builtin("yaml.is_valid", 1, texts::yaml_is_valid),
+    reader("yaml.unmarshal", 1, texts::yaml_unmarshal),
 ];
 
 fn only(arguments: &[Value], wanted: fn(&Value) -> bool) -> Done {

@@ -29,6 +29,9 @@ const MAX_PATTERN: usize = 16 << 10;
 /// as the text has bytes, for each state of the expression, of which each takes some 40 bytes: here that is a tenth of a second.
 const SMALL_SEARCH: usize = 64 << 20;
 
+/// The same for a search that has a match and is not stopped, where the states that it had need of were few.
+const MAX_SEARCH: usize = 4 << 30;
+
 /// The same for the groups of one match, where there is no way to stop the search: half a second at worst.
 const MAX_GROUPS: usize = 512 << 20;
 
@@ -126,7 +129,8 @@ impl Pattern {
             return Ok(true);
         }
         let scan = self.scan(context, text, true)?;
-        if scan.found && (scan.clears > MAX_CLEARS || !self.steps().is_some_and(|steps| steps.fits)) {
+        let is_large = text.len().saturating_mul(self.regex.memory_usage()) > MAX_SEARCH;
+        if scan.found && (is_large || scan.clears > MAX_CLEARS || !self.steps().is_some_and(|steps| steps.fits)) {
             return Err(too_long(text));
         }
         Ok(scan.found)

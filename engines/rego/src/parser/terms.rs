@@ -6,7 +6,7 @@ use std::sync::Arc;
 use regorus::Value;
 
 use super::{MAX_CHAIN, Parsed, Parser};
-use crate::ast::{Body, Call, Place, Term, TermKind};
+use crate::ast::{Body, Call, Expr, ExprKind, Place, Term, TermKind};
 use crate::lexer::Token;
 use crate::value;
 
@@ -132,6 +132,7 @@ impl Parser<'_> {
                 // Go leaves carriage returns out of raw texts.
                 self.scalar(Value::from(inner.replace('\r', "").as_str()))?
             }
+            Token::Template | Token::TemplateEnd if self.text().starts_with('$') => self.parse_template()?,
             Token::OpenBracket => self.parse_array()?,
             Token::OpenBrace => self.parse_braces()?,
             Token::OpenParen => {
@@ -145,6 +146,68 @@ impl Parser<'_> {
             _ => return self.illegal(""),
         };
         self.parse_rest(term)
+    }
+
+    /// A template string, as OPA writes it out: what an expression comes to stands in a set, which is empty where it is undefined.
+    fn parse_template(&mut self) -> Parsed<Term> {
+        let place = self.place();
+        if !self.modern {
+            return self.error("template strings are not supported before rego v1, use sprintf");
+        }
+        let raw = self.text().starts_with("$`");
+        let mut parts = Vec::new();
+        let mut start = 2_usize;
+        loop {
+            let text = self.text();
+            let inner = text.get(start..text.len().saturating_sub(1)).unwrap_or_default();
+            let Some(literal) = decode_template(inner, raw) else { return self.error("illegal template-string part") };
+            if !literal.is_empty() {
+                parts.push(Term::text(self.place(), &literal));
+            }
+            let ends = self.token() == Token::TemplateEnd;
+            self.step()?;
+            if ends {
+                break;
+            }
+            start = 1;
+            parts.push(self.parse_template_part()?);
+            if !(matches!(self.token(), Token::Template | Token::TemplateEnd) && self.text().starts_with('}')) {
+                return self.illegal("expected } to end template string expression");
+            }
+        }
+        // Without an expression it is a plain text.
+        match parts.as_slice() {
+            [] => return Ok(Term::text(place, "")),
+            [only] if only.as_text().is_some() => return Ok(parts.remove(0)),
+            _ => {}
+        }
+        let parts = Term::new(place, TermKind::Array(parts));
+        Ok(Term::new(place, TermKind::Call(Call::named(place, "internal.template_string", vec![parts]))))
+    }
+
+    fn parse_template_part(&mut self) -> Parsed<Term> {
+        let expr = self.parse_literal()?;
+        let place = expr.place;
+        let value = match expr.kind {
+            _ if expr.negated => {
+                return Self::error_at(place, "unexpected negation ('not') in template-string expression");
+            }
+            ExprKind::Term(value) => value,
+            ExprKind::Call(call) if call.is("eq") || call.is("assign") => {
+                return Self::error_at(place, "unexpected unification or assignment in template-string expression");
+            }
+            ExprKind::Call(call) => Term::new(place, TermKind::Call(call)),
+            _ => return Self::error_at(place, "unexpected declaration in template-string expression"),
+        };
+        if matches!(value.kind, TermKind::Scalar(_)) && expr.with.is_empty() {
+            return Ok(value);
+        }
+        // No name in a module has this sign.
+        self.wildcards = self.wildcards.saturating_add(1);
+        let var = Term::var(place, Arc::from(format!("part@{}", self.wildcards)));
+        let mut capture = Expr::call(place, "eq", vec![var.clone(), value]);
+        capture.with = expr.with;
+        Ok(Term::new(place, TermKind::SetCompr(Box::new(var), vec![capture])))
     }
 
     fn scalar(&mut self, value: Value) -> Parsed<Term> {
@@ -372,6 +435,27 @@ impl Parser<'_> {
             entries.push((key, value));
         }
     }
+}
+
+/// What stands between the expressions of a template string. A brace may be written `\{`.
+fn decode_template(text: &str, raw: bool) -> Option<String> {
+    if raw {
+        return Some(text.replace("\\{", "{"));
+    }
+    let mut quoted = String::from("\"");
+    let mut chars = text.chars();
+    while let Some(it) = chars.next() {
+        if it != '\\' {
+            quoted.push(it);
+            continue;
+        }
+        match chars.next()? {
+            '{' => quoted.push('{'),
+            other => quoted.extend([it, other]),
+        }
+    }
+    quoted.push('"');
+    serde_json::from_str(&quoted).ok().or_else(|| decode_as_go(&quoted))
 }
 
 /// The entries of an object in which a literal key may be written twice: the last one counts.

@@ -5,6 +5,7 @@ pub(super) mod values;
 use regorus::Value;
 
 use super::{Context, Done, Stop, text_of};
+use crate::EvalError;
 use values::{exponent_text, number_text, quote, shortest, show};
 
 /// The widest field and the highest precision, as in Go.
@@ -19,6 +20,32 @@ enum Argument {
     Big(String),
     Float(f64),
     Text(String),
+}
+
+/// A template string: texts and scalars as they are, and sets of what an expression in braces comes to.
+pub(super) fn template(context: &mut Context, arguments: &[Value]) -> Done {
+    let [Value::Array(parts)] = arguments else { return Err(Stop::Undefined) };
+    let mut out = String::new();
+    for part in parts.iter() {
+        context.limits.step()?;
+        let value = match part {
+            Value::Set(values) if values.len() > 1 => {
+                let message = "eval_conflict_error: template-strings must not produce multiple outputs";
+                return Err(Stop::Error(EvalError::Failed(message.to_owned())));
+            }
+            Value::Set(values) => values.iter().next(),
+            part => Some(part),
+        };
+        match value {
+            None => out.push_str("<undefined>"),
+            Some(Value::String(text)) => out.push_str(text),
+            Some(value) => values::write_value(&mut out, value, context.limits.left())?,
+        }
+        if out.len() > context.limits.left() {
+            return Err(Stop::Error(EvalError::Memory));
+        }
+    }
+    text_of(context, out)
 }
 
 pub(super) fn sprintf(context: &mut Context, arguments: &[Value]) -> Done {
