@@ -1,6 +1,6 @@
 //! What an expression may refer to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::check::types::Ty;
@@ -10,8 +10,10 @@ use crate::types::Type;
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     variables: HashMap<Arc<str>, TypeHint>,
-    /// The parts of names before their dots: `variables` of `variables.x`; and whether there are no other fields.
-    prefixes: HashMap<Arc<str>, bool>,
+    /// The parts of names before their dots: `variables` of `variables.x`.
+    prefixes: HashSet<Arc<str>>,
+    /// The fields of each [`Type::Object`], by its name.
+    fields: HashMap<&'static str, HashMap<&'static str, TypeHint>>,
 }
 
 /// What is known of the type of a value before it is there.
@@ -19,6 +21,12 @@ pub struct Environment {
 pub struct TypeHint(pub(crate) Ty);
 
 impl TypeHint {
+    /// What is known of a variable of a policy that has this type (`convertCelTypeToDeclType`): nothing of optionals, of objects
+    /// and of what libraries make.
+    pub fn of_variable(&self) -> Self {
+        Self(forget(&self.0))
+    }
+
     /// Whether a value of this type may be one of that type. True if the type is known at run time only.
     pub fn may_be(&self, ty: Type) -> bool {
         match (&self.0, Ty::from(ty)) {
@@ -26,6 +34,15 @@ impl TypeHint {
             (Ty::List(_), Ty::List(_)) | (Ty::Map(..), Ty::Map(..)) | (Ty::Optional(_), Ty::Optional(_)) => true,
             (known, wanted) => *known == wanted,
         }
+    }
+}
+
+fn forget(ty: &Ty) -> Ty {
+    match ty {
+        Ty::List(item) => Ty::list(forget(item)),
+        Ty::Map(key, value) => Ty::map(forget(key), forget(value)),
+        Ty::Plain(Type::Type | Type::Opaque(_) | Type::Object(_)) | Ty::Optional(_) | Ty::Free(_) => Ty::DYN,
+        Ty::Plain(_) => ty.clone(),
     }
 }
 
@@ -54,14 +71,14 @@ impl Environment {
     /// Adds a variable, or says more of one.
     pub fn declare(&mut self, name: &str, ty: impl Into<TypeHint>) {
         if let Some((prefix, _)) = name.rsplit_once('.') {
-            self.prefixes.entry(prefix.into()).or_default();
+            self.prefixes.insert(prefix.into());
         }
         self.variables.insert(name.into(), ty.into());
     }
 
-    /// Says that a variable has no other fields than those that are declared, with a dot before them: `request.name` of `request`.
-    pub fn seal(&mut self, name: &str) {
-        self.prefixes.insert(name.into(), true);
+    /// Adds a field to a [`Type::Object`] of this name. It has no others than those that are declared.
+    pub fn declare_field(&mut self, object: &'static str, field: &'static str, ty: impl Into<TypeHint>) {
+        self.fields.entry(object).or_default().insert(field, ty.into());
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<(Arc<str>, Ty)> {
@@ -70,11 +87,11 @@ impl Environment {
 
     /// Whether there are variables of the name with a dot and more behind it.
     pub(crate) fn has_fields(&self, name: &str) -> bool {
-        self.prefixes.contains_key(name)
+        self.prefixes.contains(name)
     }
 
-    /// Whether all fields of the name are declared.
-    pub(crate) fn is_sealed(&self, name: &str) -> bool {
-        self.prefixes.get(name) == Some(&true)
+    /// The type of a field of an object.
+    pub(crate) fn field(&self, object: &str, field: &str) -> Option<Ty> {
+        self.fields.get(object)?.get(field).map(|hint| hint.0.clone())
     }
 }

@@ -44,6 +44,7 @@ fn of_fold(fold: &Fold) -> u64 {
         FoldKind::List { filter, body } | FoldKind::Map { filter, body } | FoldKind::Entries { filter, body } => {
             least(filter.as_ref().unwrap_or(body))
         }
+        FoldKind::Let(body) => return least(body).saturating_add(least(&fold.range)),
         FoldKind::Bind { .. } => 0,
     };
     items.saturating_mul(each).saturating_add(least(&fold.range))

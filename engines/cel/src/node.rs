@@ -131,6 +131,8 @@ pub(crate) enum FoldKind {
         filter: Option<Node>,
         body: Node,
     },
+    /// A variable that is the range itself.
+    Let(Node),
     /// `optMap` and `optFlatMap`: a variable that is the value of the range; whether the result is to be wrapped, and whether
     /// the variable occurs.
     Bind {

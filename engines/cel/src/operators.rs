@@ -182,6 +182,10 @@ pub(crate) fn apply<'v>(
     budget: &mut Budget,
 ) -> Result<Value<'v>, EvalError> {
     match operator {
+        // What a library makes can be compared with its like and with null alone; but it is other than all else.
+        Operator::Equals if matches!(left, Value::Opaque(_)) && !matches!(right, Value::Opaque(_) | Value::Null) => {
+            Err(EvalError::failed("no such overload"))
+        }
         Operator::Equals => compare::equals(left, right, budget).map(Value::Bool),
         Operator::NotEquals => compare::equals(left, right, budget).map(|equal| Value::Bool(!equal)),
         Operator::Less | Operator::LessEquals | Operator::Greater | Operator::GreaterEquals => {

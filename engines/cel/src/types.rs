@@ -35,6 +35,9 @@ pub enum Type {
     Optional(&'static Type),
     /// A library's values, by the name that `type(x)` gives.
     Opaque(&'static str),
+    /// Maps whose fields are declared, by the name that the API server has for them; see
+    /// [`Environment::declare_field`](crate::Environment::declare_field).
+    Object(&'static str),
     /// A type variable of a function's signature: the same letter is the same type throughout the signature.
     Param(char),
 }
@@ -57,7 +60,7 @@ impl Type {
             Self::List(_) => "list",
             Self::Map(..) => "map",
             Self::Optional(_) => "optional_type",
-            Self::Opaque(name) => name,
+            Self::Opaque(name) | Self::Object(name) => name,
         }
     }
 

@@ -2,10 +2,10 @@
 
 use cel::common::ast::{CallExpr, Expr, IdedExpr};
 
-use super::{Checked, Checker, Local, Ty};
+use super::{Checked, Checker, Local, Ty, attribute};
 use crate::error::Fault;
 use crate::function::Style;
-use crate::node::{Fold, FoldKind, Node};
+use crate::node::{Fold, FoldKind, Node, Root};
 use crate::types::Type;
 
 impl Checker<'_> {
@@ -44,18 +44,7 @@ impl Checker<'_> {
             ("transformMapEntry", [key, value, filter, body]) => {
                 self.transform(target, &[key, value], Some(filter), body, Into::Entries)?
             }
-            ("sortBy", [name, body]) => {
-                // `x.@sortByAssociatedKeys(x.map(name, body))`
-                let (list, list_type) = self.check(target)?;
-                let (keys, key_type) = self.transform(target, &[name], None, body, Into::List)?;
-                self.check_function(
-                    expr,
-                    "@sortByAssociatedKeys",
-                    Style::Receiver,
-                    vec![list, keys],
-                    &[list_type, key_type],
-                )?
-            }
+            ("sortBy", [name, body]) => self.sort_by(expr, target, name, body)?,
             ("optMap", [name, body]) => self.bind(expr, target, name, body, true)?,
             ("optFlatMap", [name, body]) => self.bind(expr, target, name, body, false)?,
             _ => return Ok(None),
@@ -68,11 +57,13 @@ impl Checker<'_> {
             return Err(self.fault(argument, "invalid argument to has() macro"));
         };
         if let Some(name) = self.qualified_name(argument)
-            && self.environment.find(&name).is_some()
-            && self.qualified_name(&select.operand).is_none_or(|name| self.environment.find(&name).is_none())
+            && let Some((range, _)) = self.global(&name)
         {
-            // What is declared is there, unless it is a field of a value, which may be without.
-            return Ok((Node::Fixed(crate::value::Fixed::Bool(true)), Ty::BOOL));
+            // What is declared is there if it can be evaluated.
+            let body = Node::Fixed(crate::value::Fixed::Bool(true));
+            let slot = self.locals.len();
+            let fold = Fold { range, slot, two: false, kind: FoldKind::Let(body) };
+            return Ok((Node::Fold(Box::new(fold)), Ty::BOOL));
         }
         let (node, _) = self.select(argument, &select.operand, &select.field, false)?;
         match node {
@@ -86,7 +77,16 @@ impl Checker<'_> {
 
     /// Checks the range and declares the variables. To be followed by [`Self::leave`].
     fn enter(&mut self, target: &IdedExpr, names: &[&IdedExpr]) -> Result<(Node, Vec<Ty>), Fault> {
-        let (range, ty) = self.check(target)?;
+        let range = self.check(target)?;
+        self.enter_checked(range, target, names)
+    }
+
+    fn enter_checked(
+        &mut self,
+        (range, ty): Checked,
+        target: &IdedExpr,
+        names: &[&IdedExpr],
+    ) -> Result<(Node, Vec<Ty>), Fault> {
         let ty = self.found.resolve(&ty, false);
         let types = match (&ty, names.len()) {
             (Ty::List(item), 1) => vec![(**item).clone()],
@@ -125,6 +125,9 @@ impl Checker<'_> {
 
     fn variable_name(&self, expr: &IdedExpr) -> Result<String, Fault> {
         match &expr.expr {
+            Expr::Ident(name) if name == ACCUMULATOR => {
+                Err(self.fault(expr, "iteration variable overwrites accumulator variable"))
+            }
             Expr::Ident(name) if !name.starts_with('.') => Ok(name.clone()),
             _ => Err(self.fault(expr, "argument must be a simple name")),
         }
@@ -160,8 +163,21 @@ impl Checker<'_> {
         body: &IdedExpr,
         into: Into,
     ) -> Result<Checked, Fault> {
+        let range = self.check(target)?;
+        self.transform_checked(range, target, names, filter, body, into)
+    }
+
+    fn transform_checked(
+        &mut self,
+        range: Checked,
+        target: &IdedExpr,
+        names: &[&IdedExpr],
+        filter: Option<&IdedExpr>,
+        body: &IdedExpr,
+        into: Into,
+    ) -> Result<Checked, Fault> {
         let slot = self.locals.len();
-        let (range, types) = self.enter(target, names)?;
+        let (range, types) = self.enter_checked(range, target, names)?;
         let filter = filter.map(|filter| self.predicate(filter, "_?_:_")).transpose()?;
         let (body_node, ty) = self.check(body)?;
         self.leave(types.len());
@@ -178,6 +194,26 @@ impl Checker<'_> {
             }
         };
         Ok((Node::Fold(Box::new(Fold { range, slot, two: types.len() == 2, kind })), ty))
+    }
+
+    /// `x.@sortByAssociatedKeys(x.map(name, body))`, where `x` is evaluated once.
+    fn sort_by(
+        &mut self,
+        expr: &IdedExpr,
+        target: &IdedExpr,
+        name: &IdedExpr,
+        body: &IdedExpr,
+    ) -> Result<Checked, Fault> {
+        let (range, ty) = self.check(target)?;
+        let slot = self.locals.len();
+        // No expression can spell the name.
+        self.locals.push(Local { name: "@list".to_owned(), ty: ty.clone(), used: true });
+        let list = || attribute(Root::Local(slot));
+        let (keys, key_type) = self.transform_checked((list(), ty.clone()), target, &[name], None, body, Into::List)?;
+        let (body, ty) =
+            self.check_function(expr, "@sortByAssociatedKeys", Style::Receiver, vec![list(), keys], &[ty, key_type])?;
+        self.leave(1);
+        Ok((Node::Fold(Box::new(Fold { range, slot, two: false, kind: FoldKind::Let(body) })), ty))
     }
 
     fn bind(
@@ -217,6 +253,9 @@ impl Checker<'_> {
         ))
     }
 }
+
+/// The name that the parser gives to what a comprehension collects in.
+const ACCUMULATOR: &str = "__result__";
 
 /// What a comprehension collects into.
 #[derive(Clone, Copy)]

@@ -25,9 +25,17 @@ pub(crate) type Checked = (Node, Ty);
 ///
 /// What it refers to is not there, or its types do not fit.
 pub(crate) fn check(tree: &IdedExpr, source: &Source<'_>, environment: &Environment) -> Result<Checked, Fault> {
-    let mut checker =
-        Checker { source, environment, found: Found::default(), locals: Vec::new(), mixed: false, steps: 0 };
+    let mut checker = Checker {
+        source,
+        environment,
+        found: Found::default(),
+        locals: Vec::new(),
+        mixed: false,
+        alike: Vec::new(),
+        steps: 0,
+    };
     let (node, ty) = checker.check(tree)?;
+    checker.compare_items()?;
     Ok((node, checker.found.resolve(&ty, true)))
 }
 
@@ -38,6 +46,9 @@ struct Checker<'e> {
     locals: Vec<Local>,
     /// Whether the items of a list may be of different types.
     mixed: bool,
+    /// What must be of one type once all types are known: the items of a list, the keys or the values of a map, each with its
+    /// place in the source.
+    alike: Vec<Vec<(u64, Ty)>>,
     /// How many parts were looked at. A macro may look at one twice, and that within another.
     steps: usize,
 }
@@ -65,30 +76,38 @@ impl Checker<'_> {
             Expr::List(list) => {
                 let mut items = Vec::with_capacity(list.elements.len());
                 let mut item_type = None;
+                let mut alike = Vec::new();
                 for (at, element) in list.elements.iter().enumerate() {
                     let optional = list.optional_indices.contains(&at);
                     let (value, ty) = self.check(element)?;
                     let ty = if optional { self.unwrap_optional(element, &ty)? } else { ty };
+                    alike.push((element.id, ty.clone()));
                     item_type = Some(self.join(element, item_type, ty)?);
                     items.push(Item { value, optional });
                 }
                 let item_type = item_type.unwrap_or_else(|| self.found.fresh());
+                self.keep_alike([alike]);
                 Ok((fold_list(items), Ty::list(item_type)))
             }
             Expr::Map(map) => {
                 let mut entries = Vec::with_capacity(map.entries.len());
                 let mut types = (None, None);
+                let mut alike = [Vec::new(), Vec::new()];
                 for entry in &map.entries {
                     let EntryExpr::MapEntry(entry) = &entry.expr else {
                         return Err(self.fault(expr, "unsupported entry of a map"));
                     };
                     let (key, key_type) = self.check(&entry.key)?;
-                    types.0 = Some(self.join(&entry.key, types.0, key_type)?);
                     let (value, ty) = self.check(&entry.value)?;
                     let ty = if entry.optional { self.unwrap_optional(&entry.value, &ty)? } else { ty };
+                    let [keys, values] = &mut alike;
+                    keys.push((entry.key.id, key_type.clone()));
+                    values.push((entry.value.id, ty.clone()));
+                    types.0 = Some(self.join(&entry.key, types.0, key_type)?);
                     types.1 = Some(self.join(&entry.value, types.1, ty)?);
                     entries.push(Entry { key, value, optional: entry.optional });
                 }
+                self.keep_alike(alike);
                 let key = types.0.unwrap_or_else(|| self.found.fresh());
                 let value = types.1.unwrap_or_else(|| self.found.fresh());
                 Ok((fold_map(entries), Ty::map(key, value)))
@@ -96,6 +115,26 @@ impl Checker<'_> {
             Expr::Struct(message) => Err(self.undeclared(expr, &message.type_name)),
             Expr::Comprehension(_) | Expr::Unspecified => Err(self.fault(expr, "unsupported expression")),
         }
+    }
+
+    fn keep_alike<const N: usize>(&mut self, groups: [Vec<(u64, Ty)>; N]) {
+        if !self.mixed {
+            self.alike.extend(groups.into_iter().filter(|group| group.len() > 1));
+        }
+    }
+
+    /// "expected type 'int' but found 'dyn'": `ValidateHomogeneousAggregateLiterals` takes no item whose type is not known beside
+    /// one whose type is.
+    fn compare_items(&self) -> Result<(), Fault> {
+        for group in &self.alike {
+            let mut types = group.iter().map(|(id, ty)| (*id, self.found.resolve(ty, true)));
+            let Some((_, first)) = types.next() else { continue };
+            if let Some((id, other)) = types.find(|(_, ty)| *ty != first) {
+                let message = format!("expected type '{first}' but found '{other}'; give all of them one type");
+                return Err(self.source.fault(id, &message));
+            }
+        }
+        Ok(())
     }
 
     fn check_name(&mut self, expr: &IdedExpr, name: &str) -> Result<Checked, Fault> {
@@ -158,15 +197,6 @@ impl Checker<'_> {
         {
             return Err(self.fault(expr, &format!("undefined field '{field}'")));
         }
-        let mut declared = None;
-        if let Some(name) = self.qualified_name(operand)
-            && self.environment.is_sealed(&name)
-        {
-            let Some((_, ty)) = self.environment.find(&format!("{name}.{field}")) else {
-                return Err(self.fault(expr, &format!("undefined field '{field}'")));
-            };
-            declared = Some(ty);
-        }
         let (node, ty) = self.check(operand)?;
         let ty = self.found.resolve(&ty, false);
         let (target, wrapped) = match ty {
@@ -174,7 +204,10 @@ impl Checker<'_> {
             other => (other, false),
         };
         let result = match &target {
-            _ if declared.is_some() => declared.unwrap_or(Ty::DYN),
+            Ty::Plain(Type::Object(name)) => {
+                let ty = self.environment.field(name, field);
+                ty.ok_or_else(|| self.fault(expr, &format!("undefined field '{field}'")))?
+            }
             Ty::Map(_, value) => (**value).clone(),
             Ty::Plain(Type::Dyn) => Ty::DYN,
             Ty::Free(_) => {
@@ -191,7 +224,8 @@ impl Checker<'_> {
     fn unwrap_optional(&mut self, expr: &IdedExpr, ty: &Ty) -> Result<Ty, Fault> {
         match self.found.resolve(ty, false) {
             Ty::Optional(value) => Ok((*value).clone()),
-            Ty::Plain(Type::Dyn) => Ok(Ty::DYN),
+            // The API server takes one whose type is not known only where it asks no types of items.
+            Ty::Plain(Type::Dyn) if self.mixed => Ok(Ty::DYN),
             other => Err(self.mismatch(expr, &Ty::optional(other.clone()), &other)),
         }
     }
@@ -266,10 +300,6 @@ const TYPES: &[&str] = &[
     "string",
     "type",
     "uint",
-    "kubernetes.Quantity",
-    "kubernetes.Semver",
-    "kubernetes.URL",
-    "kubernetes.NamedFormat",
     "net.IP",
     "net.CIDR",
 ];

@@ -206,7 +206,9 @@ impl Found {
 }
 
 fn nullable(ty: &Ty) -> bool {
-    matches!(ty, Ty::Optional(_) | Ty::Plain(Type::Null | Type::Opaque(_) | Type::Duration | Type::Timestamp))
+    let plain =
+        |ty: &Type| matches!(ty, Type::Null | Type::Opaque(_) | Type::Object(_) | Type::Duration | Type::Timestamp);
+    matches!(ty, Ty::Optional(_)) || matches!(ty, Ty::Plain(ty) if plain(ty))
 }
 
 fn less_specific(left: &Ty, right: &Ty) -> bool {

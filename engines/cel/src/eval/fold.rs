@@ -34,7 +34,15 @@ impl<'v> Evaluation<'_, 'v> {
         if let FoldKind::Bind { body, wrap, used } = &fold.kind {
             return self.eval_bind(fold, body, *wrap, *used);
         }
-        let range = match self.eval(&fold.range)? {
+        let range = self.eval(&fold.range)?;
+        if let FoldKind::Let(body) = &fold.kind {
+            self.locals.truncate(fold.slot);
+            self.locals.push(range);
+            let outcome = self.eval(body);
+            self.locals.truncate(fold.slot);
+            return outcome;
+        }
+        let range = match range {
             Value::List(list) => Range::List(list.items(), 0),
             Value::Map(map) => Range::Map(map.entries()),
             other => {
@@ -53,7 +61,7 @@ impl<'v> Evaluation<'_, 'v> {
             FoldKind::List { filter, body } => self.eval_to_list(fold, range, filter.as_ref(), body),
             FoldKind::Map { filter, body } => self.eval_to_map(fold, range, filter.as_ref(), body, false),
             FoldKind::Entries { filter, body } => self.eval_to_map(fold, range, filter.as_ref(), body, true),
-            FoldKind::Bind { .. } => Ok(Value::Null),
+            FoldKind::Let(_) | FoldKind::Bind { .. } => Ok(Value::Null),
         };
         self.locals.truncate(fold.slot);
         outcome

@@ -45,7 +45,7 @@ fn find<'v>(call: &mut Call<'_, 'v>, limit: usize) -> Result<Vec<Value<'v>>, Eva
     let Value::Text(text) = call.argument(0)? else { return Err(call.no_such_overload()) };
     call.work(text.len() >> 3)?;
     let mut found = Vec::new();
-    for range in regex.find_all(text).take(limit) {
+    for range in regex.find_all_bounded(text)?.take(limit) {
         call.allocate(FOUND_BYTES)?;
         found.push(match text {
             Str::Borrowed(text) => Value::text(text.get(range).unwrap_or_default()),

@@ -81,6 +81,7 @@ fn to_double<'v>(call: &mut Call<'_, 'v>) -> Result<Value<'v>, EvalError> {
         Value::Int(value) => Ok(Value::Double(*value as f64)),
         Value::UInt(value) => Ok(Value::Double(*value as f64)),
         Value::Text(text) => {
+            call.work(text.len() >> 3)?;
             let finite = !text.to_ascii_lowercase().contains("inf");
             match text.parse::<f64>() {
                 Ok(value) if value.is_infinite() && finite => {
@@ -97,10 +98,11 @@ fn to_double<'v>(call: &mut Call<'_, 'v>) -> Result<Value<'v>, EvalError> {
 fn to_duration<'v>(call: &mut Call<'_, 'v>) -> Result<Value<'v>, EvalError> {
     match call.argument(0)? {
         Value::Duration(value) | Value::Int(value) => Ok(Value::Duration(*value)),
-        Value::Text(text) => match parse_duration(text) {
-            Some(value) => Ok(Value::Duration(value)),
-            None => Err(EvalError::failed("time: invalid duration")),
-        },
+        Value::Text(text) => {
+            call.work(text.len() >> 1)?;
+            let failed = || EvalError::failed("type conversion error from 'string' to 'google.protobuf.Duration'");
+            parse_duration(text).map(Value::Duration).ok_or_else(failed)
+        }
         _ => Err(call.no_such_overload()),
     }
 }

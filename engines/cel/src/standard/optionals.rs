@@ -67,6 +67,11 @@ fn is_zero(value: &Value<'_>) -> bool {
         Value::Bytes(bytes) => bytes.is_empty(),
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
-        Value::Timestamp(_) | Value::Optional(Some(_)) | Value::Type(_) | Value::Opaque(_) => false,
+        // That of Go: the first of January of the year 1.
+        Value::Timestamp(time) => time.seconds == FIRST_SECOND && time.nanos == 0,
+        Value::Optional(Some(_)) | Value::Type(_) | Value::Opaque(_) => false,
     }
 }
+
+/// The earliest time that there is.
+const FIRST_SECOND: i64 = -62_135_596_800;

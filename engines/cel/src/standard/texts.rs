@@ -51,7 +51,9 @@ fn size<'v>(call: &mut Call<'_, 'v>) -> Result<Value<'v>, EvalError> {
 fn matches<'v>(call: &mut Call<'_, 'v>) -> Result<Value<'v>, EvalError> {
     let text = call.text(0)?;
     call.work(text.len() >> 4)?;
-    Ok(Value::Bool(call.regex(1)?.is_match(text)))
+    let regex = call.regex(1)?;
+    // Enough for a look at the clock.
+    Ok(Value::Bool(regex.is_match_watched(text, || call.work(1024))?))
 }
 
 fn contains_cost(arguments: &[Value<'_>], _: &Value<'_>) -> u64 {

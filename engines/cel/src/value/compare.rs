@@ -45,7 +45,9 @@ fn equal_lists(left: &List<'_>, right: &List<'_>, budget: &mut Budget) -> Result
 }
 
 fn equal_maps(left: &Map<'_>, right: &Map<'_>, budget: &mut Budget) -> Result<bool, EvalError> {
-    if left.len() != right.len() {
+    let (length, other) = (left.len(), right.len());
+    budget.work((length.saturating_add(other) >> 2) as u64)?;
+    if length != other {
         return Ok(false);
     }
     for (key, value) in left.entries() {

@@ -40,30 +40,84 @@ impl Wanted {
     }
 }
 
-/// All fields of `request`, with their types (`BuildRequestType`).
-const FIELDS: [(&str, Type); 16] = [
-    ("request.kind", NAMES),
-    ("request.resource", NAMES),
-    ("request.subResource", Type::String),
-    ("request.requestKind", NAMES),
-    ("request.requestResource", NAMES),
-    ("request.requestSubResource", Type::String),
-    ("request.name", Type::String),
-    ("request.namespace", Type::String),
-    ("request.operation", Type::String),
-    ("request.userInfo", Type::Dyn),
-    ("request.userInfo.username", Type::String),
-    ("request.userInfo.uid", Type::String),
-    ("request.userInfo.groups", Type::List(&Type::String)),
-    ("request.userInfo.extra", Type::Map(&Type::String, &Type::List(&Type::String))),
-    ("request.dryRun", Type::Bool),
-    ("request.options", Type::Dyn),
+const TEXTS: Type = Type::List(&Type::String);
+const LABELS: Type = Type::Map(&Type::String, &Type::String);
+
+/// Types with all their fields, of `request` (`BuildRequestType`) and of `namespaceObject` (`BuildNamespaceType`).
+const OBJECTS: [(&str, &[(&str, Type)]); 9] = [
+    (
+        "kubernetes.AdmissionRequest",
+        &[
+            ("kind", Type::Object("kubernetes.GroupVersionKind")),
+            ("resource", Type::Object("kubernetes.GroupVersionResource")),
+            ("subResource", Type::String),
+            ("requestKind", Type::Object("kubernetes.GroupVersionKind")),
+            ("requestResource", Type::Object("kubernetes.GroupVersionResource")),
+            ("requestSubResource", Type::String),
+            ("name", Type::String),
+            ("namespace", Type::String),
+            ("operation", Type::String),
+            ("userInfo", Type::Object("kubernetes.UserInfo")),
+            ("dryRun", Type::Bool),
+            ("options", Type::Dyn),
+        ],
+    ),
+    ("kubernetes.GroupVersionKind", &[("group", Type::String), ("version", Type::String), ("kind", Type::String)]),
+    (
+        "kubernetes.GroupVersionResource",
+        &[("group", Type::String), ("version", Type::String), ("resource", Type::String)],
+    ),
+    (
+        "kubernetes.UserInfo",
+        &[
+            ("username", Type::String),
+            ("uid", Type::String),
+            ("groups", TEXTS),
+            ("extra", Type::Map(&Type::String, &TEXTS)),
+        ],
+    ),
+    (
+        "kubernetes.Namespace",
+        &[
+            ("metadata", Type::Object("kubernetes.NamespaceMetadata")),
+            ("spec", Type::Object("kubernetes.NamespaceSpec")),
+            ("status", Type::Object("kubernetes.NamespaceStatus")),
+        ],
+    ),
+    (
+        "kubernetes.NamespaceMetadata",
+        &[
+            ("name", Type::String),
+            ("generateName", Type::String),
+            ("namespace", Type::String),
+            ("labels", LABELS),
+            ("annotations", LABELS),
+            // Objects have it as `uid`, so that nobody finds it.
+            ("UID", Type::String),
+            ("creationTimestamp", Type::Timestamp),
+            ("deletionGracePeriodSeconds", Type::Int),
+            ("deletionTimestamp", Type::Timestamp),
+            ("generation", Type::Int),
+            ("resourceVersion", Type::String),
+            ("finalizers", TEXTS),
+        ],
+    ),
+    ("kubernetes.NamespaceSpec", &[("finalizers", TEXTS)]),
+    (
+        "kubernetes.NamespaceStatus",
+        &[("conditions", Type::List(&Type::Object("kubernetes.NamespaceCondition"))), ("phase", Type::String)],
+    ),
+    (
+        "kubernetes.NamespaceCondition",
+        &[
+            ("status", Type::String),
+            ("type", Type::String),
+            ("lastTransitionTime", Type::Timestamp),
+            ("message", Type::String),
+            ("reason", Type::String),
+        ],
+    ),
 ];
-const NAMES: Type = Type::Map(&Type::String, &Type::String);
-/// The names of a kind, and those of a resource.
-const KINDS: ([&str; 2], [&str; 3]) = (["request.kind", "request.requestKind"], ["group", "version", "kind"]);
-const RESOURCES: ([&str; 2], [&str; 3]) =
-    (["request.resource", "request.requestResource"], ["group", "version", "resource"]);
 
 /// The names that expressions of a policy may use.
 #[derive(Clone, Debug)]
@@ -79,20 +133,14 @@ pub(super) struct Names {
 impl Names {
     /// The names of every policy, and `params` where there are some.
     pub(super) fn new(has_params: bool) -> Self {
-        let mut names = Environment::new(&["object", "oldObject", "request", "namespaceObject"]);
-        for (name, ty) in FIELDS {
-            names.declare(name, ty);
-        }
-        for (fields, parts) in [KINDS, RESOURCES] {
-            for field in fields {
-                for part in parts {
-                    names.declare(&format!("{field}.{part}"), Type::String);
-                }
-                names.seal(field);
+        let mut names = Environment::new(&["object", "oldObject"]);
+        for (object, fields) in OBJECTS {
+            for (field, ty) in fields {
+                names.declare_field(object, field, *ty);
             }
         }
-        names.seal("request");
-        names.seal("request.userInfo");
+        names.declare("request", Type::Object("kubernetes.AdmissionRequest"));
+        names.declare("namespaceObject", Type::Object("kubernetes.Namespace"));
         if has_params {
             names.declare("params", Type::Dyn);
         }
@@ -130,7 +178,7 @@ impl Names {
         // Others are not to be refused for its fault.
         let ty = match self.compile(field, text, Wanted::Anything, reader) {
             Some(compiled) => {
-                let ty = compiled.expression.result_type().clone();
+                let ty = compiled.expression.result_type().of_variable();
                 program.places.insert(name.into(), program.variables.len());
                 program.variables.push((name.into(), compiled));
                 ty

@@ -59,6 +59,10 @@ const HIDDEN: [&str; 3] = ["managedFields", "ownerReferences", "selfLink"];
 /// Leaves what expressions see, and adds the label that the API server adds.
 fn drop_hidden(object: &mut serde_json::Map<String, serde_json::Value>, name: &str) {
     object.retain(|key, _| matches!(key.as_str(), "metadata" | "spec" | "status"));
+    // An object that the API server made has both.
+    for part in ["spec", "status"] {
+        object.entry(part).or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));
+    }
     let Some(metadata) = object.get_mut("metadata").and_then(serde_json::Value::as_object_mut) else { return };
     metadata.retain(|key, _| !HIDDEN.contains(&key.as_str()));
     let labels = metadata.entry("labels").or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use portcullis_cel::{Budget, CONDITIONS_LIMIT, EvalError, Expression, KeyRef, Scope, Value};
+use portcullis_cel::{Budget, CONDITIONS_LIMIT, EvalError, Expression, Scope, Value};
 
 use crate::admission::json;
 
@@ -52,19 +52,17 @@ pub(super) enum Reason {
     #[default]
     Invalid,
     Forbidden,
-    Unauthorized,
     RequestEntityTooLarge,
 }
 
 impl Reason {
     /// `Invalid` first: it is what is meant where nothing is said.
-    pub(super) const ALL: [Self; 4] = [Self::Invalid, Self::Forbidden, Self::Unauthorized, Self::RequestEntityTooLarge];
+    pub(super) const ALL: [Self; 3] = [Self::Invalid, Self::Forbidden, Self::RequestEntityTooLarge];
 
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Invalid => "Invalid",
             Self::Forbidden => "Forbidden",
-            Self::Unauthorized => "Unauthorized",
             Self::RequestEntityTooLarge => "RequestEntityTooLarge",
         }
     }
@@ -73,7 +71,6 @@ impl Reason {
         match self {
             Self::Invalid => 422,
             Self::Forbidden => 403,
-            Self::Unauthorized => 401,
             Self::RequestEntityTooLarge => 413,
         }
     }
@@ -178,8 +175,12 @@ impl Program {
         if results.iter().any(|result| matches!(result, Ok(Value::Bool(false)))) {
             return Ok(Ok(false));
         }
-        let mut errors: Vec<String> = results.into_iter().filter_map(Result::err).collect();
-        errors.dedup();
+        let mut errors: Vec<String> = Vec::new();
+        for error in results.into_iter().filter_map(Result::err) {
+            if !errors.contains(&error) {
+                errors.push(error);
+            }
+        }
         Ok(match errors.as_slice() {
             [] => Ok(true),
             [one] => failed(one.clone()),
@@ -318,19 +319,6 @@ impl<'v> Frame<'v> {
     }
 }
 
-impl<'v> Frame<'v> {
-    /// A field whose type is known, and is a name of its own for that.
-    fn field(&mut self, root: &str, name: &str, budget: &mut Budget) -> Result<Value<'v>, EvalError> {
-        let absent = |key: &str| EvalError::failed(format!("no such key: {key}"));
-        let whole = self.resolve(root, budget).unwrap_or_else(|| Err(absent(root)))?;
-        let keys = name.split('.').skip(1);
-        keys.into_iter().try_fold(whole, |value, key| match value {
-            Value::Map(map) => map.get(KeyRef::Text(key)).ok_or_else(|| absent(key)),
-            _ => Err(EvalError::failed("no such overload")),
-        })
-    }
-}
-
 impl<'v> Scope<'v> for Frame<'v> {
     fn resolve(&mut self, name: &str, budget: &mut Budget) -> Option<Result<Value<'v>, EvalError>> {
         let value = |value: Option<json::Value<'v>>| Some(Ok(value.map_or(Value::Null, Value::from)));
@@ -339,7 +327,6 @@ impl<'v> Scope<'v> for Frame<'v> {
             "object" => value(bindings.object),
             "oldObject" => value(bindings.old_object),
             "request" => value(Some(bindings.request.value())),
-            _ if name.starts_with("request.") => Some(self.field("request", name, budget)),
             "params" => value(bindings.params),
             "namespaceObject" => match bindings.namespace {
                 _ if !self.knows_namespace => value(None),

@@ -10,7 +10,7 @@ use crate::admission::review::{GroupVersionKind, GroupVersionResource, Review};
 /// A review, and `request` where an expression asks for it.
 ///
 /// `AdmissionRequest` as `ToUnstructured` gives it: what is empty is left out. "The 'object' and 'oldObject' fields are omitted
-/// since they are exposed as root level CEL variables", and the `uid`.
+/// since they are exposed as root level CEL variables", and the `uid`: no expression may name them.
 pub(in crate::admission) struct Request<'r, 'd> {
     pub(super) review: &'r Review<'d>,
     document: OnceCell<Document>,
@@ -39,6 +39,10 @@ impl<'r, 'd> Request<'r, 'd> {
         fields.insert("requestResource".into(), resource(request_resource));
         fields.insert("operation".into(), review.operation.as_str().into());
         fields.insert("dryRun".into(), review.dry_run.into());
+        // What is left out has no value, but is there.
+        fields.insert("uid".into(), "".into());
+        fields.insert("object".into(), Json::Null);
+        fields.insert("oldObject".into(), Json::Null);
         let mut add = |name: &str, text: &str| {
             if !text.is_empty() {
                 fields.insert(name.into(), text.into());

@@ -53,7 +53,7 @@ fn what_a_request_may_be_without_is_asked_for() {
         "!has(request.name) && !has(request.namespace) && has(request.dryRun) && has(request.operation)",
         "!has(request.userInfo.username) && !has(request.userInfo.groups) && has(request.userInfo)",
         "request.?name.orValue('none') == 'none' && !request.userInfo.?extra.hasValue()",
-        "has(request.kind.group) && request.kind.kind == 'Pod' && request['operation'] == 'CREATE'",
+        "has(request.kind.group) && request.kind.kind == 'Pod' && request.operation == 'CREATE'",
         "[{'nope': 1}].all(request, has(request.nope) && request.nope == 1)",
     ] {
         assert!(holds(expression, bare.clone()), "{expression}");

@@ -55,7 +55,6 @@ fn reason_and_code_are_the_first_ones() {
         ("", "Invalid", 422),
         ("reason: Invalid", "Invalid", 422),
         ("reason: Forbidden", "Forbidden", 403),
-        ("reason: Unauthorized", "Unauthorized", 401),
         ("reason: RequestEntityTooLarge", "RequestEntityTooLarge", 413),
     ];
     for (reason, expected, code) in cases {
