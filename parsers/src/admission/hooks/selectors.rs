@@ -138,15 +138,19 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
-/// Whether a text is a DNS subdomain (RFC 1123), in lower case.
+/// Whether a text is a DNS subdomain in lower case, as Kubernetes has it (`IsDNS1123Subdomain`): only the whole has a length.
 pub(in crate::admission) fn is_subdomain(text: &str) -> bool {
-    text.len() <= MAX_PREFIX && text.split('.').all(is_label)
+    text.len() <= MAX_PREFIX && text.split('.').all(is_part)
 }
 
 /// Whether a text is a DNS label (RFC 1123), in lower case.
 pub(in crate::admission) fn is_label(text: &str) -> bool {
+    text.len() <= MAX_NAME && is_part(text)
+}
+
+fn is_part(text: &str) -> bool {
     let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    (1..=MAX_NAME).contains(&text.len())
+    !text.is_empty()
         && text.bytes().all(|byte| letter(byte) || byte == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')

@@ -30,14 +30,14 @@ impl ParamKind {
         let kind = need_text(at, "kind", reader);
         let ((api_version, at_version), (kind, at_kind)) = (api_version?, kind?);
         let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-        if (api_version.contains('/') && !is_subdomain(group)) || !is_label(version) {
+        if (api_version.contains('/') && !is_subdomain(group)) || !is_word(version) {
             let message = format!(
                 "`{}` is not an apiVersion; write one such as `v1`, or `rules.example.com/v1`",
                 shorten(&api_version)
             );
             reader.refuse(&at_version, message);
         }
-        if !is_label(&kind.to_ascii_lowercase()) {
+        if !is_word(&kind.to_ascii_lowercase()) {
             reader.refuse(&at_kind, format!("`{}` is not a kind; write one such as `ConfigMap`", shorten(&kind)));
         }
         Some(Self { api_version, kind })
@@ -47,6 +47,11 @@ impl ParamKind {
     fn is_namespaced(&self) -> Option<bool> {
         (self.api_version == "v1").then(|| !CLUSTER_KINDS.contains(&self.kind.as_str()))
     }
+}
+
+/// Whether a text is a label of DNS that begins with a letter (`IsDNS1035Label`).
+fn is_word(text: &str) -> bool {
+    is_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase())
 }
 
 /// Kinds of the core group that are in no namespace.

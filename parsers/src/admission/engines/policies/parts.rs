@@ -110,7 +110,8 @@ pub(super) fn read_validations(at: &At<'_>, names: &Names, fields: &[&str], read
 }
 
 fn read_reason(item: &At<'_>, reader: &mut Reader) -> Reason {
-    let Some((text, field)) = text(item, "reason", reader) else { return Reason::default() };
+    let Some(field) = item.field("reason") else { return Reason::default() };
+    let Some(text) = field.read::<String>(reader) else { return Reason::default() };
     Reason::ALL.into_iter().find(|reason| reason.as_str() == text).unwrap_or_else(|| {
         let known = Reason::ALL.map(Reason::as_str);
         reader.refuse(&field, format!("`{}` is not a reason; {}", shorten(&text), allowed(&known)));

@@ -1,9 +1,11 @@
 //! Reading of objects as clusters write them: a null is as good as nothing, and lists may be empty.
 
+use std::collections::BTreeMap;
+
 use portcullis_policy::{Node, NodeError, Value};
 
 use crate::admission::hooks::at::{At, Reader, allowed, describe, shorten};
-use crate::admission::hooks::selectors::{Selector, check_label_value, is_subdomain};
+use crate::admission::hooks::selectors::{Selector, check_key, check_label_value, is_subdomain};
 
 /// The fields of `metadata` (`metav1.ObjectMeta`).
 const METADATA: [&str; 15] = [
@@ -71,7 +73,9 @@ pub(super) fn need_text<'n>(at: &At<'n>, name: &str, reader: &mut Reader) -> Opt
 
 /// One of some words in a field; the first where it is not there.
 pub(super) fn word<'w>(at: &At<'_>, name: &str, words: &[&'w str], reader: &mut Reader) -> Option<&'w str> {
-    match text(at, name, reader) {
+    // An empty word is none of them.
+    let written = at.field(name).and_then(|field| Some((field.read::<String>(reader)?, field)));
+    match written {
         None => words.first().copied(),
         Some((text, field)) => {
             let found = words.iter().find(|word| **word == text).copied();
@@ -108,6 +112,8 @@ pub(super) fn open<'n>(document: &'n Node, reader: &mut Reader) -> Option<(Strin
         return None;
     };
     check_fields(&metadata, &METADATA, reader);
+    check_texts(&metadata, "labels", reader);
+    check_texts(&metadata, "annotations", reader);
     let (name, field) = need_text(&metadata, "name", reader)?;
     if !is_subdomain(&name) {
         reader.refuse(&field, format!("`{}` is not a name; one is a DNS subdomain in lower case", shorten(&name)));
@@ -123,8 +129,22 @@ pub(super) fn open<'n>(document: &'n Node, reader: &mut Reader) -> Option<(Strin
     Some((name, named, spec))
 }
 
+/// The labels or annotations of an object.
+fn check_texts(metadata: &At<'_>, name: &str, reader: &mut Reader) {
+    let Some(field) = metadata.field(name) else { return };
+    let Some(texts) = field.read::<BTreeMap<String, String>>(reader) else { return };
+    for (key, value) in &texts {
+        // In annotations capitals are taken in a domain.
+        let key = if name == "labels" { key.clone() } else { key.to_ascii_lowercase() };
+        let checked = check_key(&key).and_then(|()| if name == "labels" { check_label_value(value) } else { Ok(()) });
+        if let Err(why) = checked {
+            reader.refuse(&field, why);
+        }
+    }
+}
+
 /// Whether a text is a name of an object, as the API server takes it in a path: anything but a slash, a percent sign, and dots
 /// alone.
 pub(super) fn is_path_segment(name: &str) -> bool {
-    !matches!(name, "" | "." | "..") && !name.contains(['/', '%'])
+    !matches!(name, "." | "..") && !name.contains(['/', '%'])
 }

@@ -2,6 +2,7 @@
 
 mod expressions;
 mod faults;
+mod golden;
 mod matches;
 mod native;
 mod params;
