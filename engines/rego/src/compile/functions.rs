@@ -1,6 +1,4 @@
-//! Calls of functions that there are not, and what a program looks at.
-
-use regorus::Value;
+//! Calls of functions that there are not, and the way through a rule.
 
 use super::{Faults, Signatures};
 use crate::ast::{Body, Call, ExprKind, File, Place, Rule, Term, TermKind};
@@ -53,46 +51,6 @@ fn refusal(name: &str) -> String {
     }
 }
 
-/// Whether a rule may come to `metadata.managedFields`, by name or by going through all there is. True where in doubt.
-pub(crate) fn mentions_managed_fields(file: &File) -> bool {
-    let mut found = false;
-    for rule in &file.rules {
-        walk_rule(rule, &mut |visited| {
-            let Visited::Term(term) = visited else { return };
-            found |= match &term.kind {
-                TermKind::Scalar(Value::String(text)) => text.contains("managedFields"),
-                TermKind::Ref(parts) => may_reach(parts),
-                _ => false,
-            };
-        });
-    }
-    found
-}
-
-/// Whether a reference is to an object as a whole, to its metadata or to what holds it, or goes through them with a key that
-/// is not known.
-fn may_reach(parts: &[Term]) -> bool {
-    let Some((head, keys)) = parts.split_first() else { return false };
-    if head.as_var().is_none_or(|name| &**name != "input") {
-        return false;
-    }
-    let mut keys = keys.iter();
-    // Down to the object.
-    loop {
-        match keys.next().map(Term::as_text) {
-            Some(Some("request" | "review")) => {}
-            Some(Some("object" | "oldObject")) => break,
-            Some(Some(_)) => return false,
-            Some(None) | None => return true,
-        }
-    }
-    match keys.next().map(Term::as_text) {
-        Some(Some("metadata")) => keys.next().is_none_or(|key| key.as_text().is_none()),
-        Some(Some(_)) => false,
-        Some(None) | None => true,
-    }
-}
-
 pub(crate) enum Visited<'t> {
     Term(&'t Term),
     Call(Place, &'t Call),
@@ -101,12 +59,17 @@ pub(crate) enum Visited<'t> {
 fn walk_rule(rule: &Rule, visit: &mut dyn FnMut(Visited<'_>)) {
     let mut next = Some(rule);
     while let Some(rule) = next {
-        for term in rule.name.iter().skip(1).chain(&rule.arguments).chain(&rule.key).chain(&rule.value) {
-            walk_term(term, visit);
-        }
-        walk_body(&rule.body, visit);
+        walk_branch(rule, visit);
         next = rule.otherwise.as_deref();
     }
+}
+
+/// Goes through a rule, without what stands behind its `else`.
+pub(crate) fn walk_branch(rule: &Rule, visit: &mut dyn FnMut(Visited<'_>)) {
+    for term in rule.name.iter().skip(1).chain(&rule.arguments).chain(&rule.key).chain(&rule.value) {
+        walk_term(term, visit);
+    }
+    walk_body(&rule.body, visit);
 }
 
 fn walk_body(body: &Body, visit: &mut dyn FnMut(Visited<'_>)) {
@@ -122,7 +85,7 @@ fn walk_body(body: &Body, visit: &mut dyn FnMut(Visited<'_>)) {
                 key.iter().chain([value, collection]).for_each(|term| walk_term(term, visit));
             }
             ExprKind::Every(every) => {
-                walk_term(&every.domain, visit);
+                every.key.iter().chain([&every.value, &every.domain]).for_each(|term| walk_term(term, visit));
                 walk_body(&every.body, visit);
             }
         }

@@ -3,6 +3,7 @@
 mod expand;
 mod functions;
 mod lower;
+mod managed;
 mod resolve;
 mod safety;
 mod signatures;
@@ -95,7 +96,7 @@ pub(crate) fn compile(modules: &[Module<'_>], dialect: Dialect) -> Result<Compil
     tree.check_conflicts(&files, &mut faults);
     tree.gather_partials(&files, &mut faults);
     faults.check()?;
-    let managed_fields = files.iter().any(functions::mentions_managed_fields);
+    let managed_fields = managed::may_be_seen(&files, &signatures);
     for file in &mut files {
         for rule in &mut file.rules {
             expand::Expander::default().expand_rule(rule);
