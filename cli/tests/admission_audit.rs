@@ -100,9 +100,11 @@ fn constraints_get_the_status_that_gatekeeper_writes() {
 fn what_cannot_be_read_is_told_and_leaves_nothing_written() {
     let policy = fs::read_to_string(data().join("policies/team-labels.yaml")).expect("a template");
     let constraint = fs::read_to_string(data().join("policies/constraints.yaml")).expect("constraints");
+    let config = fs::read_to_string(data().join("policies/config.yaml")).expect("a Config");
     let dir = files(&[
         ("policies/template.yaml", &policy),
         ("policies/constraint.yaml", &constraint),
+        ("policies/config.yaml", &config),
         ("objects/good.yaml", "{apiVersion: v1, kind: Namespace, metadata: {name: a, labels: {team: a}}}\n"),
         ("objects/values.yaml", "image: web\n"),
         ("objects/broken.yaml", "a: [\n"),
@@ -166,6 +168,63 @@ fn the_inventory_is_what_a_listener_loads() {
     let ran =
         portcullis(&data(), &["admission", "audit", "--objects", "objects/nested/shop-web.yaml", "policies", dir]);
     assert!(ran.stdout.contains("belongs to games/other"), "{ran:?}");
+}
+
+/// As `gator test` has it: at its point, what is denied alone, and all objects know of each other.
+#[test]
+fn objects_are_tested_before_they_are_in_a_cluster() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for name in ["unique-hosts.yaml", "one-owner.yaml"] {
+        fs::copy(data().join("policies").join(name), dir.path().join(name)).expect("copied");
+    }
+    let policies = dir.path().to_str().expect("a path");
+    let gator = ["--enforcement-point", "gator.gatekeeper.sh", "--deny-only"];
+    let run = |args: &[&str]| {
+        portcullis(&data(), &[&["admission", "audit", "--objects", "objects"], args, &gator, &[policies]].concat())
+    };
+    let ran = run(&[]);
+    assert!(ran.status == 1 && ran.stdout.contains("2 violations"), "{ran:?}");
+    assert!(ran.stderr.contains("all objects that are given are the inventory"), "{ran:?}");
+    let constraint = fs::read_to_string(dir.path().join("one-owner.yaml")).expect("a constraint");
+    let put = |spec: &str| {
+        let changed = constraint.replace("spec:", &format!("spec:\n  {spec}"));
+        fs::write(dir.path().join("one-owner.yaml"), changed).expect("written");
+    };
+    put("enforcementAction: warn");
+    let ran = run(&[]);
+    assert!(ran.status == 0 && ran.stdout.contains("0 violations"), "{ran:?}");
+    put(
+        "enforcementAction: scoped\n  scopedEnforcementActions: [{action: deny, enforcementPoints: [{name: gator.gatekeeper.sh}]}]",
+    );
+    let ran = run(&[]);
+    assert!(ran.status == 1 && ran.stdout.contains("2 violations"), "{ran:?}");
+    let ran = portcullis(&data(), &["admission", "audit", "--objects", "objects", policies]);
+    assert!(ran.status == 3 && ran.stderr.contains("is in force at `audit.gatekeeper.sh`"), "{ran:?}");
+    assert_eq!(run(&["--write-status"]).status, 2);
+}
+
+/// No constraint is needed for what listeners are to know.
+#[test]
+fn an_inventory_is_written_without_constraints() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (policies, out) = (dir.path().join("policies"), dir.path().join("out"));
+    fs::create_dir(&policies).expect("made");
+    let run = |objects: &str| {
+        let [policies, out] = [&policies, &out].map(|path| path.to_str().expect("a path"));
+        portcullis(&data(), &["admission", "audit", "--objects", objects, "--write-inventory", out, policies])
+    };
+    fs::copy(data().join("policies/team-labels.yaml"), policies.join("template.yaml")).expect("copied");
+    let ran = run("objects");
+    assert!(ran.status == 3 && ran.stderr.contains("neither a Config nor a SyncSet"), "{ran:?}");
+    fs::copy(data().join("policies/config.yaml"), policies.join("config.yaml")).expect("copied");
+    let ran = run("objects");
+    assert!(ran.status == 0 && ran.stderr.contains("3 objects are in"), "{ran:?}");
+    assert_eq!(fs::read_dir(&out).expect("files").count(), 1);
+    let ran = run("objects/notes.txt");
+    assert!(ran.status == 3 && !ran.stdout.is_empty(), "{ran:?}");
+    fs::create_dir(dir.path().join("empty")).expect("made");
+    let ran = run(dir.path().join("empty").to_str().expect("a path"));
+    assert!(ran.status == 0 && ran.stderr.contains("there is no object to audit"), "{ran:?}");
 }
 
 #[test]

@@ -185,7 +185,20 @@ fn what_is_no_suite_is_told() {
 
 #[test]
 fn a_suite_that_is_left_out_is_not_taken_for_a_success() {
-    let ran = verify(&data(), &["--run", "no such name", "owners"]);
-    assert!(ran.status == 0 && ran.stderr.contains("nothing is tested"), "{ran:?}");
-    assert_eq!(verify(&data(), &["--run", "no such name", "--deny-skipped", "owners"]).status, 1);
+    for run in ["no such name", "no such name//"] {
+        let ran = verify(&data(), &["--run", run, "owners"]);
+        assert!(
+            ran.status == 0 && ran.stderr.contains(&format!("nothing was run: `--run {run}` takes no test")),
+            "{ran:?}"
+        );
+        assert!(ran.stdout.contains("[nothing run]\nNOTHING RUN\n0 passed, 0 failed, "), "{ran:?}");
+        assert!(!ran.stdout.contains("PASS"), "{ran:?}");
+        assert_eq!(verify(&data(), &["--run", run, "--deny-skipped", "owners"]).status, 1);
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    fs::write(dir.path().join("suite.yaml"), "kind: Suite\napiVersion: test.gatekeeper.sh/v1alpha1\ntests: []\n")
+        .expect("written");
+    let ran = verify(dir.path(), &["."]);
+    assert!(ran.status == 0 && ran.stdout.contains("NOTHING RUN"), "{ran:?}");
+    assert_eq!(verify(dir.path(), &["--deny-skipped", "."]).status, 1);
 }

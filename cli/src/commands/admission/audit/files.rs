@@ -20,8 +20,12 @@ pub(super) struct Found {
 pub(super) fn load(paths: &[PathBuf]) -> Found {
     let mut found = Found::default();
     for path in paths {
+        if path.as_os_str() == "-" {
+            found.take_text("standard input", read_from(std::io::stdin().lock()));
+            continue;
+        }
         for file in found.list(path) {
-            found.read(&file);
+            found.take_text(&file.display().to_string(), read(&file));
         }
     }
     found
@@ -55,19 +59,18 @@ impl Found {
         files
     }
 
-    fn read(&mut self, path: &Path) {
-        let name = path.display().to_string();
-        let text = match read(path) {
+    fn take_text(&mut self, name: &str, text: Result<Vec<u8>, String>) {
+        let text = match text {
             Ok(text) => text,
             Err(why) => return self.problems.push(format!("`{name}` cannot be read: {why}")),
         };
         if text.trim_ascii_start().starts_with(b"{") {
             let mut tape = Tape::new();
             if let Ok(root) = tape.read(&text) {
-                return self.take(objects::take(&name, root, None));
+                return self.take(objects::take(name, root, None));
             }
         }
-        match Node::load(&name, &text) {
+        match Node::load(name, &text) {
             Ok(documents) => {
                 for document in &documents {
                     let text = objects::write(&objects::to_json(document));
@@ -101,6 +104,10 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     if !file.metadata().map_err(|error| error.to_string())?.is_file() {
         return Err("it is no file".to_owned());
     }
+    read_from(file)
+}
+
+fn read_from(file: impl Read) -> Result<Vec<u8>, String> {
     let mut text = Vec::new();
     // One byte more than allowed is enough to see that it is too large.
     let limit = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);

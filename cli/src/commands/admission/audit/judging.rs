@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
-use portcullis_parsers::admission::engines::gatekeeper::{Asked, EnforcementPoint, Findings, Gatekeeper, Subject};
+use portcullis_parsers::admission::engines::gatekeeper::{
+    self, Action, Asked, EnforcementPoint, Findings, Gatekeeper, Subject,
+};
 use portcullis_parsers::admission::json::Value as Json;
 use portcullis_parsers::admission::review::{Review, ReviewError};
 use portcullis_policy::Node;
@@ -35,6 +37,23 @@ pub(crate) struct Violation {
     pub(crate) message: String,
 }
 
+impl Violation {
+    fn new(constraint: &gatekeeper::Constraint, actions: &[Action], message: String) -> Self {
+        let mut actions = actions.iter().map(|action| action.as_str().to_owned());
+        let (action, actions) = match constraint.enforcement_action() {
+            "scoped" => ("scoped".to_owned(), actions.collect()),
+            action => (actions.next_back().unwrap_or_else(|| action.to_owned()), Vec::new()),
+        };
+        let constraint = Constraint { kind: constraint.kind().to_owned(), name: constraint.name().to_owned() };
+        Self { constraint, action, actions, message }
+    }
+
+    pub(crate) fn is_denied(&self) -> bool {
+        let deny = Action::Deny.as_str();
+        self.action == deny || self.actions.iter().any(|action| action == deny)
+    }
+}
+
 /// What constraints say of an object.
 #[derive(Default)]
 pub(crate) struct Judged {
@@ -62,11 +81,20 @@ impl Constraints {
         self.gatekeeper.kept_kinds()
     }
 
-    /// The constraints that an audit asks.
-    pub(crate) fn audited(&self) -> Vec<Constraint> {
-        let all = self.gatekeeper.constraints();
-        let audited = all.filter(|constraint| !constraint.actions(EnforcementPoint::Audit).is_empty());
-        audited.map(|one| Constraint { kind: one.kind().to_owned(), name: one.name().to_owned() }).collect()
+    /// Whether any of them asks what else there is.
+    pub(crate) fn ask_for_inventory(&self) -> bool {
+        self.gatekeeper.reads_inventory()
+    }
+
+    /// How many constraints there are.
+    pub(crate) fn count(&self) -> usize {
+        self.gatekeeper.constraints().count()
+    }
+
+    /// The constraints that are in force at a point.
+    pub(crate) fn at(&self, point: EnforcementPoint) -> Vec<Constraint> {
+        let there = self.gatekeeper.constraints().filter(|constraint| !constraint.actions(point).is_empty());
+        there.map(|one| Constraint { kind: one.kind().to_owned(), name: one.name().to_owned() }).collect()
     }
 
     /// The same with more objects in the inventory. Those that are there already are replaced.
@@ -76,7 +104,13 @@ impl Constraints {
     pub(crate) fn with_inventory(&self, objects: &[&[u8]]) -> anyhow::Result<Self> {
         let mut inventory = self.inventory.clone();
         for object in objects {
-            inventory.push(serde_json::from_slice(object).context("an object of the inventory cannot be read")?);
+            let mut object: serde_json::Value =
+                serde_json::from_slice(object).context("an object of the inventory cannot be read")?;
+            // `/v1` is `v1`, for Kubernetes' own parser.
+            if let Some(version) = object["apiVersion"].as_str().and_then(|version| version.strip_prefix('/')) {
+                object["apiVersion"] = version.into();
+            }
+            inventory.push(object);
         }
         let gatekeeper = self.gatekeeper.with_inventory(&inventory).map_err(|why| anyhow!("{why}"))?;
         Ok(Self { gatekeeper, inventory })
@@ -110,17 +144,23 @@ impl Constraints {
 
     fn ask(&self, asked: &Asked<'_>, until: Instant) -> anyhow::Result<Judged> {
         let Findings { violations, faults } = self.gatekeeper.find(asked, until).map_err(|error| anyhow!("{error}"))?;
-        let violations = violations.into_iter().map(|violation| {
-            let constraint = &violation.constraint;
-            let mut actions = violation.actions.iter().map(|action| action.as_str().to_owned());
-            let (action, actions) = match constraint.enforcement_action() {
-                "scoped" => ("scoped".to_owned(), actions.collect()),
-                action => (actions.next_back().unwrap_or_else(|| action.to_owned()), Vec::new()),
-            };
-            let constraint = Constraint { kind: constraint.kind().to_owned(), name: constraint.name().to_owned() };
-            Violation { constraint, action, actions, message: violation.message }
-        });
-        let faults = faults.iter().map(|fault| format!("{}: {}", fault.constraint.label(), fault.message));
-        Ok(Judged { violations: violations.collect(), faults: faults.collect() })
+        let mut judged = Judged::default();
+        for found in violations {
+            judged.violations.push(Violation::new(&found.constraint, &found.actions, found.message));
+        }
+        for fault in faults {
+            match fault.unmatched {
+                // What `gator` does: who tests a constraint is told of it as of a violation.
+                Some(name) if asked.point == EnforcementPoint::Gator => {
+                    let message = format!("{UNMATCHED} {name} :failed to run Match criteria: {NO_NAMESPACE}");
+                    judged.violations.push(Violation::new(&fault.constraint, &fault.actions, message));
+                }
+                _ => judged.faults.push(format!("{}: {}", fault.constraint.label(), fault.message)),
+            }
+        }
+        Ok(judged)
     }
 }
+
+const UNMATCHED: &str = "unable to match constraints: error matching the requested object:";
+const NO_NAMESPACE: &str = "namespace selector for namespace-scoped object but missing Namespace";

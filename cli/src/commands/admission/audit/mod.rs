@@ -14,6 +14,7 @@ mod wanted;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow, bail};
+use portcullis_parsers::admission::engines::gatekeeper::EnforcementPoint;
 use portcullis_policy::{Node, NodeError, PolicyErrors, Source, Value};
 
 use self::cluster::Cluster;
@@ -29,7 +30,8 @@ pub(super) use self::show::escape;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Audits the objects of these files, and of directories with all below them, in place of those of a live API server.
+    /// Audits the objects of these files, and of directories with all below them, in place of those of a live API server; `-` is
+    /// the standard input.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     objects: Vec<PathBuf>,
     #[command(flatten)]
@@ -37,6 +39,12 @@ pub(crate) struct Args {
     /// How many violations are shown, and written, of each constraint. All are counted.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: usize,
+    /// Tells only of what is denied, so that what constraints with `warn` and `dryrun` say does not change the exit status.
+    #[arg(long, conflicts_with = "write_status")]
+    deny_only: bool,
+    /// Asks constraints that are in force at this point: `audit.gatekeeper.sh`, `gator.gatekeeper.sh`, `validation.gatekeeper.sh`.
+    #[arg(long, value_name = "POINT", default_value = EnforcementPoint::Audit.as_str(), value_parser = parse_point)]
+    enforcement_point: EnforcementPoint,
     /// Writes what was found into the status of constraints: on the API server, or with `--objects` into documents.
     #[arg(long)]
     write_status: bool,
@@ -65,9 +73,7 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         Err(errors) => return check::refuse(&PolicyErrors { errors, omitted: 0 }, out),
     };
     let constraints = Constraints::compile(&documents).map_err(|errors| anyhow!("{}", errors.join("\n")))?;
-    if constraints.audited().is_empty() {
-        bail!("there is no constraint in these files that is audited: documents of constraints.gatekeeper.sh are");
-    }
+    check_wanted(args, &constraints)?;
     if out.is_json() && args.write_status && args.status_out.is_none() && !args.objects.is_empty() {
         let message = "`--write-status` and `-o json` both write to the standard output: add `--status-out DIR`";
         return Err(Usage(message.to_owned()).into());
@@ -117,6 +123,32 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
         return Ok(Exit::Failed);
     }
     Ok(Exit::well_if(tally.total() == 0))
+}
+
+fn parse_point(text: &str) -> Result<EnforcementPoint, String> {
+    let all = [EnforcementPoint::Audit, EnforcementPoint::Gator, EnforcementPoint::Webhook];
+    let names = all.map(EnforcementPoint::as_str).join("`, `");
+    all.into_iter().find(|point| point.as_str() == text).ok_or_else(|| format!("write one of `{names}`"))
+}
+
+/// Refuses what would come to nothing: no constraint is asked, and no inventory wanted.
+fn check_wanted(args: &Args, constraints: &Constraints) -> anyhow::Result<()> {
+    if args.write_inventory.is_some() {
+        if constraints.kept_kinds().is_empty() {
+            bail!(
+                "there is nothing to write as an inventory: neither a Config nor a SyncSet in these files names kinds"
+            );
+        }
+        return Ok(());
+    }
+    if !constraints.at(args.enforcement_point).is_empty() {
+        return Ok(());
+    }
+    let point = args.enforcement_point.as_str();
+    match constraints.count() {
+        0 => bail!("there is no constraint in these files: documents of `constraints.gatekeeper.sh` are"),
+        _ => bail!("no constraint in these files is in force at `{point}`: see their `scopedEnforcementActions`"),
+    }
 }
 
 /// The documents of files, out of their lists.

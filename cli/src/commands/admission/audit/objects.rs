@@ -74,7 +74,7 @@ pub(crate) fn take(from: &str, root: Json<'_>, told: Option<(&str, &str)>) -> Ve
     let is_list = root.get("kind").and_then(Json::text).is_some_and(|kind| kind.to_cow().ends_with("List"));
     match root.get("items").filter(|items| is_list && items.kind() == Kind::List) {
         Some(items) => {
-            items.items().enumerate().map(|(at, item)| one(&format!("{from}: items[{at}]"), item, told)).collect()
+            items.items().enumerate().flat_map(|(at, item)| take(&format!("{from}: items[{at}]"), item, told)).collect()
         }
         None => vec![one(from, root, told)],
     }

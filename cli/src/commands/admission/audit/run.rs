@@ -60,7 +60,12 @@ pub(super) fn audit(
 fn audit_files(args: &Args, constraints: &Constraints, bar: &ProgressBar) -> anyhow::Result<Audited> {
     let files::Found { objects, problems } = files::load(&args.objects);
     let kept = constraints.kept_kinds().to_vec();
-    let claimed = |object: &&Object| kept.contains(&(object.named.api_version(), object.named.kind.clone()));
+    // As for `gator test`: where nobody says what belongs to the inventory, all that is given does.
+    let all = kept.is_empty() && constraints.ask_for_inventory();
+    let claimed = |object: &&Object| match all {
+        true => !object.named.name.is_empty(),
+        false => kept.contains(&(object.named.api_version(), object.named.kind.clone())),
+    };
     let texts: Vec<_> = objects.iter().filter(claimed).map(|object| object.text.as_slice()).collect();
     let constraints = constraints.with_inventory(&texts)?;
     bar.set_length(objects.len() as u64);
@@ -68,8 +73,17 @@ fn audit_files(args: &Args, constraints: &Constraints, bar: &ProgressBar) -> any
     auditor.know_namespaces(objects.iter());
     objects.iter().for_each(|object| auditor.judge(object));
     let Auditor { tally, problems, .. } = auditor;
+    let mut notes = Vec::new();
+    if all {
+        notes.push(
+            "all objects that are given are the inventory, as neither a Config nor a SyncSet names kinds".to_owned(),
+        );
+    }
+    if objects.is_empty() {
+        notes.push("there is no object to audit: of directories .yaml, .yml and .json files are read".to_owned());
+    }
     let inventory = objects.into_iter().filter(|object| claimed(&object)).collect();
-    Ok(Audited { tally, problems, notes: Vec::new(), inventory, resources: Vec::new() })
+    Ok(Audited { tally, problems, notes, inventory, resources: Vec::new() })
 }
 
 fn audit_cluster(
@@ -149,6 +163,8 @@ fn list_all<'r>(
 /// Judges one object after the other.
 struct Auditor<'a> {
     constraints: &'a Constraints,
+    point: EnforcementPoint,
+    deny_only: bool,
     namespaces: HashMap<String, Vec<u8>>,
     tally: Tally,
     problems: Vec<String>,
@@ -160,8 +176,9 @@ struct Auditor<'a> {
 impl<'a> Auditor<'a> {
     fn new(args: &Args, constraints: &'a Constraints, bar: &'a ProgressBar, problems: Vec<String>) -> Self {
         let told = problems.iter().cloned().collect();
-        let tally = Tally::new(constraints.audited(), args.limit);
-        Self { constraints, namespaces: HashMap::new(), tally, problems, told, bar }
+        let (point, deny_only) = (args.enforcement_point, args.deny_only);
+        let tally = Tally::new(constraints.at(point), args.limit);
+        Self { constraints, point, deny_only, namespaces: HashMap::new(), tally, problems, told, bar }
     }
 
     fn know_namespaces<'o>(&mut self, objects: impl Iterator<Item = &'o Object>) {
@@ -187,10 +204,11 @@ impl<'a> Auditor<'a> {
                 None => None,
             };
             let until = Instant::now().checked_add(PATIENCE).context("the clock ends")?;
-            self.constraints.judge(root, namespace, EnforcementPoint::Audit, until)
+            self.constraints.judge(root, namespace, self.point, until)
         })();
         match judged {
-            Ok(Judged { violations, faults }) => {
+            Ok(Judged { mut violations, faults }) => {
+                violations.retain(|violation| !self.deny_only || violation.is_denied());
                 self.tally.count(&object.named, violations);
                 for fault in faults {
                     self.tell(format!("{}: {} is not judged: {fault}", object.from, object.named));

@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Shows what passed and what was left out, too.
     #[arg(short, long)]
     verbose: bool,
-    /// Ends with status 1 if a test or a case is left out: by `skip`, or by `--run`.
+    /// Ends with status 1 if a test or a case is left out, by `skip` or by `--run`, or if nothing was run.
     #[arg(long)]
     deny_skipped: bool,
     /// Suites: files, directories whose .yaml and .yml files are looked at, and with `/...` behind it all directories below.
@@ -54,14 +54,18 @@ pub(crate) fn run(args: &Args, out: &mut Output) -> anyhow::Result<Exit> {
     })?;
     bar.finish_and_clear();
     let count = Count::of(&played);
-    if count.passed == 0 && count.failed == 0 {
-        out.note("nothing is tested: all cases are left out, or there are none");
+    if count.is_of_nothing() {
+        out.note(match &args.run {
+            Some(run) => format!("nothing was run: `--run {run}` takes no test and no case"),
+            None => "nothing was run: all cases are left out by `skip`, or there are none".to_owned(),
+        });
     }
     match out.is_json() {
         true => show::json(&played, count, out)?,
         false => show::print(&played, count, args.verbose, out)?,
     }
-    Ok(Exit::well_if(count.failed == 0 && !(args.deny_skipped && count.skipped > 0)))
+    let left_out = count.skipped > 0 || count.is_of_nothing();
+    Ok(Exit::well_if(count.failed == 0 && !(args.deny_skipped && left_out)))
 }
 
 /// As how many a test counts.

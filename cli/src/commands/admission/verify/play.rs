@@ -73,9 +73,9 @@ pub(super) struct Count {
 }
 
 impl Count {
-    pub(super) fn of(played: &[PlayedSuite]) -> Self {
+    pub(super) fn of<'s>(played: impl IntoIterator<Item = &'s PlayedSuite>) -> Self {
         let mut count = Self::default();
-        for test in played.iter().flat_map(|suite| &suite.tests) {
+        for test in played.into_iter().flat_map(|suite| &suite.tests) {
             test.cases.iter().for_each(|case| count.add(case.result));
             // What fails counts, whatever its cases are; a test that has none and is not of an invalid constraint tests nothing.
             let told = test.cases.iter().any(|case| case.result == test.result);
@@ -84,6 +84,11 @@ impl Count {
             }
         }
         count
+    }
+
+    /// Whether nothing was run.
+    pub(super) const fn is_of_nothing(self) -> bool {
+        self.passed == 0 && self.failed == 0
     }
 
     fn add(&mut self, outcome: Outcome) {

@@ -4,7 +4,12 @@ use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
 /// Says what a suite leaves out and the API server always sends: a uid, an operation, the kind and the resource of the object.
+///
+/// # Errors
+/// There is nothing to review, or a field that no review has: it would be passed over.
 pub(super) fn complete(review: &mut Value) -> anyhow::Result<()> {
+    check_fields("the AdmissionReview", Some(&*review), &REVIEW)?;
+    check_fields("the `request` of the AdmissionReview", review.get("request"), &REQUEST)?;
     let request = review.get_mut("request").filter(|request| !request.is_null());
     let request = request.context("the AdmissionReview has no `request`")?;
     let request = request.as_object_mut().context("the `request` of the AdmissionReview is no map")?;
@@ -19,21 +24,56 @@ pub(super) fn complete(review: &mut Value) -> anyhow::Result<()> {
         bail!("the object in the AdmissionReview has no `kind`");
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    // What no kind is chosen by, and nothing is without.
+    let version = if version.is_empty() { "v1" } else { version };
     let metadata = |key: &str| subject.get("metadata").and_then(|metadata| metadata.get(key)).cloned();
     let (name, namespace) = (metadata("name"), metadata("namespace"));
     let operation = if object.is_some() { "CREATE" } else { "DELETE" };
-    let resource = json!({"group": group, "version": version, "resource": plural(&kind)});
-    let kind = json!({"group": group, "version": version, "kind": kind});
     fill(request, "uid", Value::from(NO_UID));
     fill(request, "operation", Value::from(operation));
-    fill(request, "kind", kind);
-    fill(request, "resource", resource);
+    for (key, what) in [("kind", kind.clone()), ("resource", plural(&kind))] {
+        fill(request, key, json!({}));
+        if let Some(map) = request.get_mut(key).and_then(Value::as_object_mut) {
+            for (part, value) in [("group", group), ("version", version), (key, &what)] {
+                fill(map, part, Value::from(value));
+            }
+        }
+    }
     for (key, value) in [("name", name), ("namespace", namespace)] {
         if let Some(value) = value {
             fill(request, key, value);
         }
     }
     Ok(())
+}
+
+const REVIEW: [&str; 4] = ["apiVersion", "kind", "request", "response"];
+const REQUEST: [&str; 15] = [
+    "uid",
+    "kind",
+    "resource",
+    "subResource",
+    "requestKind",
+    "requestResource",
+    "requestSubResource",
+    "name",
+    "namespace",
+    "operation",
+    "userInfo",
+    "object",
+    "oldObject",
+    "dryRun",
+    "options",
+];
+
+fn check_fields(what: &str, map: Option<&Value>, known: &[&str]) -> anyhow::Result<()> {
+    let mut fields = map.and_then(Value::as_object).into_iter().flat_map(Map::keys);
+    match fields.find(|field| !known.contains(&field.as_str())) {
+        Some(field) => {
+            bail!("{what} has an unknown field `{}`; it may have `{}`", field.escape_debug(), known.join("`, `"))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The resource of a kind, as English makes plurals.

@@ -19,9 +19,15 @@ pub(super) fn print(played: &[PlayedSuite], count: Count, verbose: bool, out: &m
             Outcome::Failed => out.paint(Look::Bad, "FAIL"),
             Outcome::Passed | Outcome::Skipped => out.paint(Look::Good, "ok"),
         };
-        out.line(format_args!("{result}\t{}\t{:.3}s", suite.suite, suite.seconds))?;
+        // As `go test` says it; `gator` leaves it open.
+        let empty = if Count::of([suite]).is_of_nothing() { "\t[nothing run]" } else { "" };
+        out.line(format_args!("{result}\t{}\t{:.3}s{empty}", suite.suite, suite.seconds))?;
     }
-    let all = if count.failed > 0 { out.paint(Look::Bad, "FAIL") } else { out.paint(Look::Good, "PASS") };
+    let all = match count {
+        _ if count.failed > 0 => out.paint(Look::Bad, "FAIL"),
+        _ if count.is_of_nothing() => out.paint(Look::Doubtful, "NOTHING RUN"),
+        _ => out.paint(Look::Good, "PASS"),
+    };
     out.line(all)?;
     out.line(format_args!("{} passed, {} failed, {} skipped", count.passed, count.failed, count.skipped))
 }

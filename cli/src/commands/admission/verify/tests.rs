@@ -164,8 +164,16 @@ fn reviews_get_what_the_api_server_always_sends() {
     assert_eq!((&given["request"]["operation"], &given["request"]["uid"]), (&json!("UPDATE"), &json!("u")));
     assert_eq!(given["request"]["name"], "other");
 
+    // Parts are made up, too, even of a kind in no version.
+    let mut given = json!({"request": {"kind": {"kind": "Scale"}, "object": {"kind": "Pod"}}});
+    review::complete(&mut given).expect("a review");
+    assert_eq!(given["request"]["kind"], json!({"group": "", "version": "v1", "kind": "Scale"}));
+    assert_eq!(given["request"]["resource"], json!({"group": "", "version": "v1", "resource": "pods"}));
+
     for bad in [
         json!({}),
+        json!({"metadata": {}, "request": {"object": {"kind": "Pod"}}}),
+        json!({"request": {"object": {"kind": "Pod"}, "oldObjet": null}}),
         json!({"request": null}),
         json!({"request": []}),
         json!({"request": {}}),
@@ -198,7 +206,7 @@ fn what_fails_is_counted() {
             cases,
         };
         let Count { passed, failed, skipped } =
-            Count::of(&[PlayedSuite { suite: String::new(), result, seconds: 0.0, tests: vec![test] }]);
+            Count::of([&PlayedSuite { suite: String::new(), result, seconds: 0.0, tests: vec![test] }]);
         (passed, failed, skipped)
     };
     use Outcome::{Failed, Passed, Skipped};

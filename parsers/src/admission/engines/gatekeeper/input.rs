@@ -80,13 +80,13 @@ fn build(judged: &Judged<'_, '_>, namespace: Option<json::Value<'_>>, managed_fi
         }
     }
     let namespace = namespace.map(|it| read_object(it, false)).transpose()?;
-    review.put("namespaceObject", namespace.clone().unwrap_or(Value::Null));
-    // Where older versions had it.
-    let mut unstable = Map::default();
-    if let Some(namespace) = namespace {
-        unstable.put("namespace", namespace);
+    if let Some(namespace) = &namespace {
+        // Where older versions had it.
+        let mut unstable = Map::default();
+        unstable.put("namespace", namespace.clone());
+        review.put("_unstable", unstable.finish());
     }
-    review.put("_unstable", unstable.finish());
+    review.put("namespaceObject", namespace.unwrap_or_else(Value::new_object));
     Ok(review.finish())
 }
 

@@ -65,6 +65,8 @@ pub struct Fault {
     pub actions: Vec<Action>,
     /// Why, without values of the review.
     pub message: String,
+    /// The name of the object, where it is not known whether the constraint is for it at all.
+    pub unmatched: Option<String>,
 }
 
 /// What constraints say.
@@ -225,7 +227,9 @@ impl Run<'_, '_> {
             if !constraint.actions.is_at(self.point) {
                 continue;
             }
-            let outcome = match constraint.matching.matches(target) {
+            let matched = constraint.matching.matches(target);
+            let unmatched = matched.is_err();
+            let outcome = match matched {
                 Ok(false) => continue,
                 Ok(true) => self.evaluate(constraint, inputs),
                 Err(why) => Err(why),
@@ -248,7 +252,14 @@ impl Run<'_, '_> {
                     }));
                 }
                 Err(message) => {
-                    self.findings.faults.push(Fault { constraint: Arc::clone(constraint), actions, message });
+                    let name = target.objects.first().map(|object| object.name.to_string()).unwrap_or_default();
+                    let unmatched = unmatched.then_some(name);
+                    self.findings.faults.push(Fault {
+                        constraint: Arc::clone(constraint),
+                        actions,
+                        message,
+                        unmatched,
+                    });
                 }
             }
         }

@@ -195,13 +195,14 @@ fn read_scope(at: &At<'_>, faults: &mut Faults) -> Scope {
 }
 
 fn read_source(at: &At<'_>, faults: &mut Faults) -> Option<Source> {
-    match at.text_field("source", faults) {
-        "" | "All" => None,
+    let source = at.field("source")?;
+    match source.need_text(faults)? {
+        "All" => None,
         "Original" => Some(Source::Original),
         "Generated" => Some(Source::Generated),
         other => {
             let message = format!("`{}` is not a source; allowed are `All`, `Original`, `Generated`", shorten(other));
-            faults.refuse(&at.field("source").unwrap_or_else(|| at.clone()), message);
+            faults.refuse(&source, message);
             None
         }
     }

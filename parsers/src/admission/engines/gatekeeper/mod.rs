@@ -112,6 +112,11 @@ impl Gatekeeper {
         &self.rules.config.kept
     }
 
+    /// Whether any template reads the inventory.
+    pub fn reads_inventory(&self) -> bool {
+        self.rules.templates.iter().filter_map(Template::rego).any(|code| code.reads_inventory)
+    }
+
     /// The constraints, sorted by kind and name.
     pub fn constraints(&self) -> impl Iterator<Item = &Arc<Constraint>> {
         self.rules.constraints.iter()

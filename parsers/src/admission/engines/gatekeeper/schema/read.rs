@@ -107,6 +107,8 @@ fn read_word(schema: &mut Schema, name: &str, at: &At<'_>, strictness: Strictnes
         "oneOf" => schema.one_of = many(faults),
         "not" => schema.not = Some(Box::new(read(at, strictness, false, faults))),
         remark if REMARKS.contains(&remark) => {}
+        // Words of other tools, which Kubernetes drops.
+        other if other.starts_with("x-") && !other.starts_with("x-kubernetes-") => {}
         unknown => faults.refuse(at, format!("`{}` is not known in a schema; leave it out", shorten(unknown))),
     }
 }

@@ -205,8 +205,12 @@ fn the_caller_may_know_the_namespace() {
 
 #[test]
 fn sources() {
-    for (source, expected) in [("All", true), ("", true), ("Original", true), ("Generated", false)] {
+    for (source, expected) in [("All", true), ("Original", true), ("Generated", false)] {
         assert_eq!(is_for(&json!({"source": source}), &pod("a", "b")), expected, "{source}");
+    }
+    for source in ["", "original"] {
+        let found = super::refuse(&[SAY, &say("it", &json!({"match": {"source": source}}))]);
+        assert!(found.contains("is not a source"), "{found}");
     }
 }
 

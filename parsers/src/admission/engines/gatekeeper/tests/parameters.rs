@@ -186,6 +186,8 @@ fn schemas_that_cannot_be_read_are_refused() {
         let found = refuse(&[&template("v1", &json!({"openAPIV3Schema": schema}))]);
         assert!(found.contains(expected), "{schema}: {found}");
     }
+    let schema = of(json!({"type": "string", "x-origin": {"any": ["thing"]}}));
+    compile(&[&template("v1", &json!({"openAPIV3Schema": schema}))]);
 }
 
 #[test]

@@ -26,8 +26,7 @@ fn a_request_is_seen_whole() {
     request["dryRun"] = true.into();
     request["userInfo"] = json!({"username": "alice", "uid": "u", "groups": ["staff"], "extra": {"k": ["v"]}});
     let mut expected = request.clone();
-    expected["namespaceObject"] = Json::Null;
-    expected["_unstable"] = json!({});
+    expected["namespaceObject"] = json!({});
     assert_eq!(seen("input.review", &request), expected);
     assert_eq!(seen("input.parameters", &request), json!({}));
 }
@@ -55,7 +54,7 @@ fn an_object_alone_is_seen_as_the_audit_has_it() {
         json!({
             "uid": "", "kind": {"group": "", "version": "v1", "kind": "Pod"},
             "resource": {"group": "", "version": "", "resource": ""}, "name": "a", "namespace": "b", "operation": "",
-            "userInfo": {}, "object": pod("a", "b"), "oldObject": null, "options": null, "namespaceObject": null, "_unstable": {},
+            "userInfo": {}, "object": pod("a", "b"), "oldObject": null, "options": null, "namespaceObject": {},
         })
     );
 }
