@@ -77,7 +77,7 @@ fn check_message(message: &str) {
 }
 
 /// The API server must understand the answer, and nobody's terminal be steered by it.
-fn check_answer(version: Version, uid: &str, outcome: &Outcome) {
+pub(super) fn check_answer(version: Version, uid: &str, outcome: &Outcome) {
     let mut out = Vec::new();
     answer::write(&mut out, version, uid, outcome);
     let answer: Other = serde_json::from_slice(&out).expect("the answer is JSON");

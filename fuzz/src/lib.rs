@@ -7,6 +7,7 @@
 //! * Nothing grows: what is held, what waits to be injected, the budget once a connection is gone.
 //! * The server gets whole requests that it understands and that policy admits, and nothing else.
 //! * Its replies are understood, and nobody waits for a server that has answered.
+//! * An engine ends in time, within its memory and its stack; what it says is the same each time, and one line.
 #![forbid(unsafe_code)]
 
 mod admission_http;
@@ -15,6 +16,7 @@ mod book;
 mod cassandra;
 mod counted;
 mod drive;
+mod engines;
 mod packets;
 mod policy;
 mod rig;
@@ -44,6 +46,14 @@ pub const ENTRIES: &[(&str, Entry)] = &[
     ("policy", policy),
     ("admission_review", admission_review),
     ("admission_http", admission_http),
+    ("rego", rego),
+    ("rego_values", rego_values),
+    ("cel", cel),
+    ("template", template),
+    ("policies", policies),
+    #[cfg(feature = "javascript")]
+    ("javascript", javascript),
+    ("review_in_engines", review_in_engines),
 ];
 
 /// memcached requests, text or whatever their first byte says, and a server that answers them.
@@ -109,6 +119,42 @@ pub fn admission_http(data: &[u8]) {
     if let Some(script) = Script::read(data) {
         play("admission", &script);
     }
+}
+
+/// Modules of Rego.
+pub fn rego(data: &[u8]) {
+    engines::rego::run(data);
+}
+
+/// A function of Rego, with any arguments.
+pub fn rego_values(data: &[u8]) {
+    engines::builtins::run(data);
+}
+
+/// An expression of CEL.
+pub fn cel(data: &[u8]) {
+    engines::cel::run(data);
+}
+
+/// Documents of Gatekeeper, and a review.
+pub fn template(data: &[u8]) {
+    engines::documents::run(data);
+}
+
+/// ValidatingAdmissionPolicies with their bindings, and a review.
+pub fn policies(data: &[u8]) {
+    engines::documents::run(data);
+}
+
+/// A script, and a review.
+#[cfg(feature = "javascript")]
+pub fn javascript(data: &[u8]) {
+    engines::javascript::run(data);
+}
+
+/// An object that the same policy judges in every language.
+pub fn review_in_engines(data: &[u8]) {
+    engines::agreement::run(data);
 }
 
 /// What a scenario does, as input for the entries that play scripts. Nothing where it is about another protocol.

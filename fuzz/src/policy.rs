@@ -42,13 +42,13 @@ pub(super) fn load(data: &[u8]) {
     }
 }
 
-fn check_errors(data: &[u8], errors: &PolicyErrors) {
+pub(super) fn check_errors(data: &[u8], errors: &PolicyErrors) {
     assert!((1..=MAX_ERRORS).contains(&errors.errors.len()), "{} errors", errors.errors.len());
     check_lines(data, &errors.errors);
 }
 
 /// Each is one line of text that says where, in the file.
-fn check_lines(data: &[u8], errors: &[portcullis_policy::NodeError]) {
+pub(super) fn check_lines(data: &[u8], errors: &[portcullis_policy::NodeError]) {
     // Whatever ends lines for a YAML parser: more than these there cannot be.
     let lines = data.iter().filter(|&&byte| byte == b'\n' || byte == b'\r').count();
     for error in errors {

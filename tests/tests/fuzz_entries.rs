@@ -89,6 +89,42 @@ fn the_corpus_of_admission_review_holds() {
 }
 
 #[test]
+fn the_corpus_of_rego_holds() {
+    check_corpus("rego");
+}
+
+#[test]
+fn the_corpus_of_rego_values_holds() {
+    check_corpus("rego_values");
+}
+
+#[test]
+fn the_corpus_of_cel_holds() {
+    check_corpus("cel");
+}
+
+#[test]
+fn the_corpus_of_template_holds() {
+    check_corpus("template");
+}
+
+#[test]
+fn the_corpus_of_policies_holds() {
+    check_corpus("policies");
+}
+
+#[cfg(feature = "javascript")]
+#[test]
+fn the_corpus_of_javascript_holds() {
+    check_corpus("javascript");
+}
+
+#[test]
+fn the_corpus_of_review_in_engines_holds() {
+    check_corpus("review_in_engines");
+}
+
+#[test]
 fn every_target_has_a_corpus_that_is_checked_here() {
     let source = include_str!("fuzz_entries.rs");
     for (name, _) in ENTRIES {

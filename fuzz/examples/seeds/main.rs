@@ -1,4 +1,7 @@
-//! Writes what is there to begin with, `<folder>/<target>/<name>`: the scenarios, requests of every kind, sample policies.
+//! Writes what is there to begin with, `<folder>/<target>/<name>`: the scenarios, requests of every kind, sample
+//! policies.
+
+mod engines;
 
 use std::path::Path;
 use std::{env, fs, io};
@@ -61,6 +64,7 @@ fn main() -> io::Result<()> {
         }
         write(folder, "policy", &name, scenario.policy_text().as_bytes())?;
     }
+    engines::write_all(folder)?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for samples in ["envoy-config/policies", "policy/testdata/documented"] {
         for entry in fs::read_dir(root.join(samples))? {
