@@ -77,6 +77,7 @@ mod list;
 pub mod matcher;
 mod node;
 mod numbered;
+pub mod order;
 mod problems;
 mod reload;
 pub mod schema;

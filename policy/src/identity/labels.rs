@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::order;
+
 /// The label that names the namespace of a Kubernetes endpoint.
 pub(crate) const NAMESPACE_KEY: &str = "io.kubernetes.pod.namespace";
 /// Labels of the namespace itself: a selector that has one chooses its namespaces by it.
@@ -76,7 +78,7 @@ impl Labels {
             }
             labels.push(Label { source: source.to_owned(), key: key.to_owned(), value: value.into() });
         }
-        labels.sort();
+        order::sort(&mut labels);
         let twice = labels.iter().zip(labels.iter().skip(1)).find(|(a, b)| (&a.source, &a.key) == (&b.source, &b.key));
         match twice {
             Some((label, _)) => Err(LabelError::Twice(label.key.clone())),

@@ -7,6 +7,7 @@
 
 mod engine;
 mod go;
+mod literals;
 mod regex;
 mod regexes;
 mod strict;

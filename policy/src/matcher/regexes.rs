@@ -1,15 +1,15 @@
 //! Many regexes at once: those that begin with a literal are tried only where the literal is.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind, automaton::OverlappingState};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::PrefixMap;
 use super::engine::{Engine, Engines, Where};
+use super::literals::Literals;
 use super::regex::as_runes;
 use super::verdicts::Verdict;
 use crate::l7::{Effect, L7Decision, RuleId};
@@ -23,9 +23,6 @@ const MIN_LITERAL_BYTES: usize = 3;
 /// Occurrences of its literal at which a regex is tried by what follows. A key that has it more often is searched as a
 /// whole, so that the cost stays linear in the length of the key.
 const MAX_TRIES: u32 = 4;
-
-/// Bytes that a table of all literals may take: with one, a search costs one look for each byte of a key.
-const MAX_LITERAL_DFA_BYTES: usize = 32 << 20;
 
 /// What an expression is when it is no more than a comparison.
 pub(crate) enum Shape {
@@ -148,21 +145,11 @@ impl RegexesBuilder {
             }
         }
         if !floating.is_empty() {
-            let kind = (dfa_bytes(&floating) <= MAX_LITERAL_DFA_BYTES).then_some(AhoCorasickKind::DFA);
-            let automaton = AhoCorasick::builder().match_kind(MatchKind::Standard).kind(kind).build(&floating);
-            regexes.floating = Some((automaton.map_err(|error| format!("too many regexes: {error}"))?, owners));
+            let literals = Literals::new(&floating).map_err(|error| format!("too many regexes: {error}"))?;
+            regexes.floating = Some((literals, owners));
         }
         Ok(regexes)
     }
-}
-
-/// How large the table of some literals is at most: a state for each of their bytes, in it a number of four bytes for each
-/// byte that occurs, and one for all others, rounded up to a power of two.
-fn dfa_bytes(literals: &[Vec<u8>]) -> usize {
-    let occurring: HashSet<u8> = literals.iter().flatten().copied().collect();
-    let stride = occurring.len().saturating_add(1).next_power_of_two();
-    let states = literals.iter().map(Vec::len).fold(2, usize::saturating_add);
-    states.saturating_mul(stride).saturating_mul(4)
 }
 
 /// The literal that an expression begins with, and what follows it. The same rests are common, and compiled once.
@@ -196,7 +183,7 @@ pub(super) struct Regexes {
     /// By the literal that keys must begin with.
     anchored: PrefixMap<Owners>,
     /// The literals that keys must have somewhere, and whose they are.
-    floating: Option<(AhoCorasick, Vec<u32>)>,
+    floating: Option<(Literals, Vec<u32>)>,
     unindexed: Vec<u32>,
 }
 
@@ -292,15 +279,12 @@ impl Regexes {
         if self.unindexed.iter().any(|bucket| self.ask(*bucket, class, &text, (0, 1), decision)) {
             return;
         }
-        let Some((automaton, owners)) = &self.floating else { return };
+        let Some((literals, owners)) = &self.floating else { return };
         SEEN.with_borrow_mut(|seen| {
             seen.begin(self.buckets.len());
-            let mut state = OverlappingState::start();
-            loop {
-                automaton.find_overlapping(&*text, &mut state);
-                let Some(found) = state.get_match() else { return };
-                let Some(&bucket) = owners.get(found.pattern().as_usize()) else { return };
-                let at = (found.end(), seen.count(bucket));
+            for (literal, end) in literals.find(&text) {
+                let Some(&bucket) = owners.get(literal) else { return };
+                let at = (end, seen.count(bucket));
                 if self.ask(bucket, class, &text, at, decision) {
                     return;
                 }

@@ -6,6 +6,7 @@ use serde::de::{self, IgnoredAny};
 use super::{Entity, Peer, fields};
 use crate::identity::{Cidr, PeerName};
 use crate::node::shorten;
+use crate::order;
 
 /// A port or a range of ports, and whether TCP is meant, too.
 #[derive(Deserialize)]
@@ -88,7 +89,7 @@ impl TryFrom<WrittenCidrSet> for CidrSet {
         }
         let cidr = written.cidr.ok_or("the field `cidr` is missing")?;
         let mut except = written.except.unwrap_or_default();
-        except.sort();
+        order::sort(&mut except);
         except.dedup();
         match except.iter().find(|inner| !cidr.covers(inner)) {
             Some(outside) => Err(format!("the exception `{outside}` is not in `{cidr}`")),

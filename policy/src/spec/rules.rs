@@ -13,6 +13,7 @@ use crate::identity::{Cidr, Traffic};
 use crate::l7::{Dialect, Effect};
 use crate::lint::Lint;
 use crate::node::{Entry, Node, Place, Value, shorten};
+use crate::order;
 use crate::problems::Problems;
 
 /// Reads the specs of one policy.
@@ -194,7 +195,7 @@ impl<'p> Reader<'p> {
         peers.extend(entities.into_iter().filter_map(|NamedEntity(peer)| peer));
         let named: Vec<NamedPeer> = at.read_field(named, problems).unwrap_or_default();
         peers.extend(named.into_iter().map(|NamedPeer(name)| Peer::Named(name)));
-        peers.sort();
+        order::sort(&mut peers);
         peers.dedup();
         if peers.contains(&Peer::Any) {
             peers = vec![Peer::Any];

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 
 use crate::identity::{DEFAULT_NAMESPACE, Label, Labels, NAMESPACE_KEY, NAMESPACE_LABELS_PREFIX, RESERVED, split_key};
+use crate::order;
 
 /// Whom a selector can select at all.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,7 +78,7 @@ impl TryFrom<Written> for Conditions {
         let labels = labels.map(|(key, value)| Condition::new(&key, Test::In(vec![value])));
         let expressions = written.match_expressions.unwrap_or_default().into_iter().map(Condition::try_from);
         let mut conditions = labels.chain(expressions).collect::<Result<Vec<_>, _>>()?;
-        conditions.sort();
+        order::sort(&mut conditions);
         conditions.dedup();
         Ok(Self(conditions))
     }
@@ -88,7 +89,7 @@ impl TryFrom<Expression> for Condition {
 
     fn try_from(Expression { key, operator, values }: Expression) -> Result<Self, String> {
         let mut values = values.unwrap_or_default();
-        values.sort();
+        order::sort(&mut values);
         values.dedup();
         let test = match (operator, values.is_empty()) {
             (Operator::In, false) => Test::In(values),

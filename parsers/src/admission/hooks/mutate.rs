@@ -178,7 +178,7 @@ struct Changes {
     /// Whether the map is there.
     exists: bool,
     /// What keys are to have that have something else: whether they are there, and their value.
-    entries: BTreeMap<String, (bool, Option<String>)>,
+    entries: Vec<(String, (bool, Option<String>))>,
 }
 
 impl Changes {
@@ -235,8 +235,8 @@ impl Changes {
     fn write(self, patch: &mut Patch) {
         let parent = format!("/metadata/{}", self.field.field());
         if !self.exists {
-            let values: BTreeMap<_, _> =
-                self.entries.into_iter().filter_map(|(key, (_, value))| Some((key, value?))).collect();
+            let mut values = BTreeMap::new();
+            values.extend(self.entries.into_iter().filter_map(|(key, (_, value))| Some((key, value?))));
             if !values.is_empty() {
                 patch.operation("add", &parent, Some(&write_json(&values)));
             }

@@ -9,6 +9,8 @@ mod tests;
 mod tolerations;
 mod who;
 
+use portcullis_policy::order;
+
 use super::at::{At, Reader};
 use super::context::{Context, Metadata};
 use super::fields::{Field, Path, read_fields};
@@ -134,7 +136,7 @@ impl Condition {
         let depth = depth.saturating_add(1);
         let mut tests: Vec<_> =
             at.entries().iter().filter_map(|(name, at)| Test::read(name, at, depth, reader)).collect();
-        tests.sort_by_key(Test::cost);
+        order::sort_by(&mut tests, &|a: &Test, b| a.cost().cmp(&b.cost()));
         let (slot_tests, tests) = tests.into_iter().partition(Test::is_about_slots);
         Self { tests, slot_tests }
     }
