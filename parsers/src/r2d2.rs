@@ -65,6 +65,10 @@ impl Parser for R2d2Parser {
     fn owes_replies(&self) -> bool {
         self.0.is_owed()
     }
+
+    fn kept_answers(&self) -> usize {
+        self.0.kept()
+    }
 }
 
 /// A request, borrowed from its line.

@@ -191,6 +191,12 @@ impl Connection {
         self.parser.enter(|parser| parser.owes_replies()).unwrap_or(false)
     }
 
+    /// Bytes for the client that wait for their turn, with the parser or to be injected. They count as held.
+    pub fn kept_answers(&mut self) -> usize {
+        let kept = self.parser.enter(|parser| parser.kept_answers()).unwrap_or(0);
+        kept.saturating_add(self.inject.to_client.len())
+    }
+
     /// Shows the parser the undecided bytes of one direction and adds its verdicts to `ops`, up to [`MAX_OPS`]: a full one
     /// asks for another call.
     ///

@@ -15,7 +15,8 @@ pub struct Limits {
     pub max_frame_bytes: usize,
     /// How long a frame may stay unfinished, and how long replies still owed may take once a connection is to close.
     pub frame_timeout_seconds: u64,
-    /// Bytes that the listeners of this process may hold together, for frames that are not decided yet.
+    /// Bytes that the listeners of this process may hold together: of frames that are not decided yet, and of answers that wait
+    /// for their turn.
     pub held_bytes: usize,
 }
 

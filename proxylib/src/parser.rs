@@ -51,6 +51,12 @@ pub trait Parser: Send + 'static {
     fn owes_replies(&self) -> bool {
         false
     }
+
+    /// Bytes of answers that are kept until it is their turn. They count against what the connections of a listener may hold:
+    /// see [`Limits::held_bytes`](crate::Limits::held_bytes).
+    fn kept_answers(&self) -> usize {
+        0
+    }
 }
 
 /// For protocols that a listener cannot configure.
@@ -95,6 +101,8 @@ pub trait ErasedParser: Send {
     fn on_data<'c>(&mut self, call: &'c mut Call<'c>, input: Input<'_>) -> Result<Verdict<'c>, ParseError>;
     #[doc(hidden)]
     fn owes_replies(&self) -> bool;
+    #[doc(hidden)]
+    fn kept_answers(&self) -> usize;
 }
 
 impl<P: Protocol> ErasedProtocol for P {
@@ -131,6 +139,10 @@ impl<T: Parser> ErasedParser for T {
 
     fn owes_replies(&self) -> bool {
         Parser::owes_replies(self)
+    }
+
+    fn kept_answers(&self) -> usize {
+        Parser::kept_answers(self)
     }
 }
 

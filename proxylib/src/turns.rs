@@ -23,6 +23,8 @@ const WHERE_NONE_CAN_WAIT: usize = 16;
 pub struct Turns<T> {
     queue: VecDeque<Turn<T>>,
     ours: usize,
+    /// Bytes of them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -33,7 +35,7 @@ enum Turn<T> {
 
 impl<T> Default for Turns<T> {
     fn default() -> Self {
-        Self { queue: VecDeque::new(), ours: 0 }
+        Self { queue: VecDeque::new(), ours: 0, bytes: 0 }
     }
 }
 
@@ -66,6 +68,12 @@ impl<T: PartialEq> Turns<T> {
             Some(_) => self.queue.push_back(Turn::Ours { text, times: 1 }),
         }
         self.ours = self.ours.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(text.len());
+    }
+
+    /// Bytes of answers of ours that wait: see [`Parser::kept_answers`](crate::Parser::kept_answers).
+    pub const fn kept(&self) -> usize {
+        self.bytes
     }
 
     /// The request that the server answers next.
@@ -92,6 +100,7 @@ impl<T: PartialEq> Turns<T> {
         while let Some(&Turn::Ours { text, times }) = self.queue.front() {
             self.queue.pop_front();
             self.ours = self.ours.saturating_sub(times);
+            self.bytes = self.bytes.saturating_sub(text.len().saturating_mul(times));
             for _ in 0..times {
                 cx.inject_reply(text);
             }

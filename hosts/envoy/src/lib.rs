@@ -67,7 +67,7 @@
 //! | `<protocol>.policy_bad` | gauge | 1 while the files hold something that is not in force |
 //! | `<protocol>.break_glass` | gauge | 1 while denials by policy pass as the break-glass file says |
 //! | `<protocol>.log_lost` | counter | records of the access log that were not written |
-//! | `<protocol>.held_bytes` | gauge | bytes that all listeners of the process hold for undecided frames |
+//! | `<protocol>.held_bytes` | gauge | bytes that all listeners of the process hold: of undecided frames, and of answers that wait for their turn |
 //! | `<protocol>.judged.<name>.forwarded`, `.denied`, `.audit`, `.errors` | counter | what the document of that name (an admission hook) came to; `_other` is those that came after the listener was made |
 //! | `<protocol>.judged.<name>.microseconds` | histogram | how long it took |
 //!

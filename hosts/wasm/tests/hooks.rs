@@ -123,6 +123,10 @@ fn open_protocol(protocol: &str, item: &Value) {
 }
 
 fn open_with(protocol: &str, item: &Value, protocol_config: &Value) {
+    open_limited(protocol, item, protocol_config, 1 << 20);
+}
+
+fn open_limited(protocol: &str, item: &Value, protocol_config: &Value, held_bytes: usize) {
     let port = json!({"ports": [{"port": "4040"}], "rules": {"l7proto": protocol, "l7": [item]}});
     let policy = json!({
         "apiVersion": "cilium.io/v2",
@@ -133,6 +137,7 @@ fn open_with(protocol: &str, item: &Value, protocol_config: &Value) {
     let mut config = config(&[]);
     config["protocol"] = json!(protocol);
     config["protocolConfig"] = protocol_config.clone();
+    config["limits"]["heldBytes"] = json!(held_bytes);
     config["policy"] = json!({"inline": policy.to_string()});
     assert!(start(&config.to_string()));
     connect(CONNECTION);
@@ -268,5 +273,63 @@ fn a_cassandra_that_answers_options_with_rows_is_closed() {
         if denied {
             assert_eq!(send(CONNECTION, false, &query, false).0, envelope(4, 7, 5, b""));
         }
+    }
+}
+
+/// Denials that the client hears only when the server has answered count as held: past the limit the connection closes.
+#[test]
+fn denials_that_wait_count_as_held_and_the_limit_closes() {
+    let envelope = |first: u8, stream: u8, opcode: u8, body: &[u8]| {
+        [&[first, 0, 0, stream, opcode, 0, 0, 0, u8::try_from(body.len()).unwrap()][..], body].concat()
+    };
+    let text = b"SELECT a FROM ks.t";
+    let query = [&[0, 0, 0, u8::try_from(text.len()).unwrap()], &text[..], &[0, 1, 0]].concat();
+    let get = b"\x80\0\0\x06\0\0\0\0\0\0\0\x06same\0\0\0\0\0\0\0\0secret".to_vec();
+    let version = b"\x81\x0b\0\0\0\0\0\0\0\0\0\x06\n\n\n\n\0\0\0\0\0\0\0\x001.6.40".to_vec();
+    let memcache = json!({"command": "get", "keyPrefix": "public/"});
+    let many = |bytes: &[u8]| vec![bytes.to_vec(); 30];
+    let cases = [
+        ("memcache", &memcache, many(b"get secret\r\n"), many(b"MN\r\n"), b"CLIENT_ERROR access denied\r\n".len(), 1),
+        ("memcache", &memcache, many(&get), many(&version), 24 + b"access denied".len(), 1),
+        (
+            "cassandra",
+            &json!({"query_action": "insert"}),
+            (0..30).map(|stream| envelope(4, stream, 7, &query)).collect(),
+            (0..30).map(|stream| envelope(0x84, stream, 6, b"\0\0")).collect(),
+            0,
+            30,
+        ),
+    ];
+    for (protocol, item, requests, answers, size, stand_ins) in cases {
+        let held =
+            || usize::try_from(world(|world| world.metric(&format!("portcullis.{protocol}.held_bytes")))).unwrap();
+        let open = |held_bytes| {
+            open_limited(protocol, item, &Value::Null, held_bytes);
+            if protocol == "cassandra" {
+                send(CONNECTION, false, &envelope(4, 0, 1, b"\0\x01\0\x0bCQL_VERSION\0\x053.0.0"), false);
+                send(CONNECTION, true, &envelope(0x84, 0, 2, b""), false);
+            }
+        };
+        open(1 << 20);
+        send(CONNECTION, false, &requests.concat(), false);
+        let all = held();
+        // In Cassandra's each has its own stream, and its place in a table.
+        assert!(if size > 0 { all == 30 * size } else { all > 30 * 64 }, "{protocol}: {all}");
+        let (denials, _) = send(CONNECTION, true, &answers[..stand_ins].concat(), false);
+        assert!(denials.len() >= 30 * 28 && held() == 0 && !is_closed(), "{protocol}: {}", held());
+
+        open(all - 1);
+        for request in &requests[..29] {
+            send(CONNECTION, false, request, false);
+            assert!(!is_closed() && held() < all, "{protocol}");
+        }
+        // The question that stands in for the last one may have gone, and changes nothing.
+        let (sent, _) = send(CONNECTION, false, &requests[29], false);
+        assert!(sent.is_empty() || sent == envelope(4, 29, 5, b""), "{protocol}: {sent:?}");
+        tick(1);
+        assert!(is_closed(), "{protocol}");
+        assert_eq!((held(), world(|world| world.reason(CONNECTION)).as_deref()), (0, Some("portcullis_memory")));
+        assert_eq!(world(|world| world.metric(&format!("portcullis.{protocol}.errors"))), 1);
+        assert_eq!(send(CONNECTION, true, &answers.concat(), false).0, b"", "{protocol}");
     }
 }

@@ -133,4 +133,8 @@ impl Parser for CassandraParser {
     fn owes_replies(&self) -> bool {
         !self.pending.is_empty() || self.reply_left > 0 || !self.owed.is_empty()
     }
+
+    fn kept_answers(&self) -> usize {
+        self.stand_ins.kept().saturating_add(self.owed.len())
+    }
 }

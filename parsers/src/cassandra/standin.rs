@@ -24,6 +24,11 @@ impl StandIns {
         self.bytes >= MAX_BYTES
     }
 
+    /// Bytes that are kept of them.
+    pub(super) const fn kept(&self) -> usize {
+        self.bytes
+    }
+
     fn put(&mut self, stream: i16, answer: Vec<u8>) {
         self.bytes = self.bytes.saturating_add(answer.len()).saturating_add(ENTRY_BYTES);
         self.answers.insert(stream, answer.into());

@@ -125,4 +125,12 @@ impl Parser for MemcacheParser {
             Spoken::Binary(binary) => binary.owes_replies(),
         }
     }
+
+    fn kept_answers(&self) -> usize {
+        match &self.0 {
+            Spoken::Unknown(_) => 0,
+            Spoken::Text(text) => text.kept_answers(),
+            Spoken::Binary(binary) => binary.kept_answers(),
+        }
+    }
 }

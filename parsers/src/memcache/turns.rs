@@ -9,8 +9,22 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(super) struct Turns<S, A> {
     runs: VecDeque<Run<S, A>>,
-    /// Answers of ours that wait for the server.
+    /// Answers of ours that wait for the server,
     ours: usize,
+    /// and their bytes.
+    bytes: usize,
+}
+
+/// An answer of ours.
+pub(super) trait Answer: Copy + PartialEq {
+    /// Its bytes, once it is sent.
+    fn size(self) -> usize;
+}
+
+impl Answer for &'static [u8] {
+    fn size(self) -> usize {
+        self.len()
+    }
 }
 
 #[derive(Debug)]
@@ -35,11 +49,18 @@ pub(super) enum Turn<S, A> {
 
 impl<S, A> Default for Turns<S, A> {
     fn default() -> Self {
-        Self { runs: VecDeque::new(), ours: 0 }
+        Self { runs: VecDeque::new(), ours: 0, bytes: 0 }
     }
 }
 
-impl<S: Copy + PartialEq, A: Copy + PartialEq> Turns<S, A> {
+impl<S, A> Turns<S, A> {
+    /// Bytes of answers of ours that wait for the server.
+    pub(super) const fn kept(&self) -> usize {
+        self.bytes
+    }
+}
+
+impl<S: Copy + PartialEq, A: Answer> Turns<S, A> {
     /// Whose turn it is.
     pub(super) fn front(&self) -> Option<Turn<S, A>> {
         self.runs.front().map(|run| run.turn)
@@ -71,8 +92,9 @@ impl<S: Copy + PartialEq, A: Copy + PartialEq> Turns<S, A> {
     }
 
     pub(super) fn push(&mut self, turn: Turn<S, A>) {
-        if matches!(turn, Turn::Barrier(_) | Turn::Ours(_)) {
+        if let Some(size) = size_of_ours(turn) {
             self.ours = self.ours.saturating_add(1);
+            self.bytes = self.bytes.saturating_add(size);
         }
         match self.runs.back_mut() {
             Some(run) if run.turn == turn => run.count = run.count.saturating_add(1),
@@ -100,8 +122,9 @@ impl<S: Copy + PartialEq, A: Copy + PartialEq> Turns<S, A> {
                 *most == 0
             }
             turn => {
-                if matches!(turn, Turn::Barrier(_) | Turn::Ours(_)) {
+                if let Some(size) = size_of_ours(*turn) {
                     self.ours = self.ours.saturating_sub(1);
+                    self.bytes = self.bytes.saturating_sub(size);
                 }
                 run.count = run.count.saturating_sub(1);
                 run.count == 0
@@ -133,6 +156,15 @@ impl<S: Copy + PartialEq, A: Copy + PartialEq> Turns<S, A> {
     }
 }
 
+/// The bytes of an answer of ours, or of none behind a question of ours.
+fn size_of_ours<S, A: Answer>(turn: Turn<S, A>) -> Option<usize> {
+    match turn {
+        Turn::Server(_) | Turn::Some { .. } => None,
+        Turn::Barrier(answer) => Some(answer.map_or(0, Answer::size)),
+        Turn::Ours(answer) => Some(answer.size()),
+    }
+}
+
 /// Runs of answers at most; then requests wait. 32 KiB, for a client that mixes commands and denials thoroughly.
 const MAX_RUNS: usize = 1024;
 
@@ -146,6 +178,12 @@ const WHERE_NONE_CAN_WAIT: usize = 64;
 mod tests {
     use super::*;
 
+    impl Answer for char {
+        fn size(self) -> usize {
+            self.len_utf8()
+        }
+    }
+
     #[test]
     fn equal_neighbours_take_no_room_but_answers_of_ours_are_counted() {
         let mut turns = Turns::<u8, char>::default();
@@ -157,7 +195,7 @@ mod tests {
             assert!(!turns.is_full(true));
             turns.push(Turn::Ours('n'));
         }
-        assert_eq!((turns.runs.len(), turns.is_full(true)), (2, true));
+        assert_eq!((turns.runs.len(), turns.is_full(true), turns.kept()), (2, true, MAX_OURS));
         for _ in 0..=1_000_000 {
             turns.take();
         }
@@ -197,10 +235,10 @@ mod tests {
         turns.push(Turn::Server(1));
         turns.skip_unsure();
         turns.answer_barrier();
-        assert_eq!(turns.front(), Some(Turn::Ours('n')));
+        assert_eq!((turns.front(), turns.kept()), (Some(Turn::Ours('n')), 1));
         turns.take();
         turns.skip_unsure();
         turns.answer_barrier();
-        assert_eq!((turns.front(), turns.ours), (Some(Turn::Server(1)), 0));
+        assert_eq!((turns.front(), turns.ours, turns.kept()), (Some(Turn::Server(1)), 0, 0));
     }
 }

@@ -30,6 +30,8 @@ pub struct Datapath {
     state: State,
     /// The client does not read: no request is looked at.
     client_full: bool,
+    /// Bytes of the budget that are taken for answers which wait for their turn.
+    reserved: usize,
     now: Time,
     ops: Ops,
 }
@@ -85,6 +87,7 @@ impl Datapath {
             reply: Stream::default(),
             state: State::Open,
             client_full: false,
+            reserved: 0,
             now: Time::default(),
             ops: Ops::new(),
         }
@@ -356,13 +359,16 @@ impl Datapath {
 
     /// Accounts for what is held by now.
     fn account(&mut self, direction: Direction) {
+        let answers = match self.state {
+            State::Open | State::Draining { .. } => self.connection.kept_answers(),
+            State::Closed(_) | State::Passthrough => 0,
+        };
         let stream = self.stream(direction);
-        let (before, now) = (stream.reserved, stream.footprint());
-        if before == now {
-            return;
-        }
-        if self.connection.instance().budget.adjust(before, now) {
-            self.stream(direction).reserved = now;
+        let (reserved, held) = (stream.reserved, stream.footprint());
+        let (before, now) = (reserved.saturating_add(self.reserved), held.saturating_add(answers));
+        if before == now || self.connection.instance().budget.adjust(before, now) {
+            self.stream(direction).reserved = held;
+            self.reserved = answers;
             return;
         }
         self.connection.report(FaultKind::Memory, "the listeners of this process hold more than `heldBytes`");
@@ -378,6 +384,8 @@ impl Datapath {
             let reserved = std::mem::take(&mut self.stream(direction).reserved);
             self.connection.instance().budget.adjust(reserved, 0);
         }
+        let answers = std::mem::take(&mut self.reserved);
+        self.connection.instance().budget.adjust(answers, 0);
     }
 
     /// Takes back what was to be said to the client where the host cannot say it. Not even the end of the connection may wait

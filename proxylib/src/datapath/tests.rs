@@ -15,13 +15,14 @@ use crate::parser::{NoConfig, Parser, Protocol};
 use crate::verdict::{Grant, OnData, ParseError, Verdict};
 
 /// Frames are `<verb><len as two digits>` and that many bytes: `p` passes, `d` drops, `a` passes ahead without its bytes at
-/// hand, `r` injects its bytes as a reply and drops, `s` sends them to the server in its place, `e` is an error with a reply,
+/// hand, `r` injects its bytes as a reply and drops, `k` keeps them until all replies have come, `s` sends them to the server in its place, `e` is an error with a reply,
 /// `w` waits, `j` waits for a job, `l` leaves bytes in the inject buffer, `z` is of length zero, `i` injects what is not
 /// there, `I` injects for ever, `f` and `F` use a grant for other bytes to pass and to inject, `P` panics. Replies are lines; each answers one `p` or `a`.
 struct Told;
 
 struct ToldParser {
     owed: u32,
+    kept: Vec<u8>,
     job: Option<Pending<u32>>,
     sent: bool,
 }
@@ -59,7 +60,7 @@ impl Protocol for Told {
     type Parser = ToldParser;
 
     fn open(&self, _: &Meta, _: &NoConfig, _: &Arc<()>) -> Option<ToldParser> {
-        Some(ToldParser { owed: 0, job: None, sent: false })
+        Some(ToldParser { owed: 0, kept: Vec::new(), job: None, sent: false })
     }
 }
 
@@ -69,6 +70,11 @@ impl Parser for ToldParser {
     fn on_data<'c>(&mut self, cx: &mut Context<'c, Self::Rules>, input: Input<'_>) -> OnData<'c> {
         CALLS.set(CALLS.get() + 1);
         if cx.direction() == Direction::Reply {
+            if self.owed == 0 && !self.kept.is_empty() {
+                let kept = std::mem::take(&mut self.kept);
+                cx.inject_reply(&kept);
+                return Ok(Verdict::Inject(kept.len() as u64));
+            }
             let Some(end) = input.find_lf() else { return Ok(Verdict::More(1)) };
             self.owed = self.owed.saturating_sub(1);
             return Ok(Verdict::Pass(cx.unjudged(end as u64 + 1, "a reply")));
@@ -101,6 +107,10 @@ impl Parser for ToldParser {
             }
             b'r' => {
                 cx.inject_reply(body);
+                Ok(Verdict::Drop(len))
+            }
+            b'k' => {
+                self.kept.extend_from_slice(body);
                 Ok(Verdict::Drop(len))
             }
             b'l' => {
@@ -142,6 +152,10 @@ impl Parser for ToldParser {
 
     fn owes_replies(&self) -> bool {
         self.owed > 0
+    }
+
+    fn kept_answers(&self) -> usize {
+        self.kept.len()
     }
 }
 
@@ -373,6 +387,33 @@ fn all_connections_together_hold_no_more_than_the_budget() {
     }
     assert_eq!(closed, 3, "five times 8,000 bytes fit");
     drop(paths);
+    assert_eq!(instance.budget.held(), 0);
+}
+
+#[test]
+fn answers_that_wait_for_their_turn_count_until_they_are_given() {
+    let limits = Limits { held_bytes: 300, ..Limits::default() };
+    let instance = instance(limits, None);
+    let answer = "k99".to_owned() + &"n".repeat(99);
+    let mut one = open(&instance);
+    assert_eq!(orig(&mut one, "p00"), sent("p00", ""));
+    assert_eq!(orig(&mut one, &answer.repeat(3)), sent("", ""));
+    assert_eq!((instance.budget.held(), one.held()), (297, 0));
+    // There is no more room, for this connection or another; what is given makes room.
+    let mut other = open(&instance);
+    assert_eq!(orig(&mut other, "p00"), sent("p00", ""));
+    assert_eq!(orig(&mut other, &answer).2, Some(FaultKind::Memory));
+    assert_eq!((instance.budget.held(), other.tally().take().errors), (297, 1));
+    let (_, client, close) = event(&mut one, Direction::Reply, "yes\n");
+    assert_eq!((client.len(), close, instance.budget.held()), (4 + 297, None, 0));
+    assert_eq!(orig(&mut one, &("p00".to_owned() + &answer.repeat(4))).2, Some(FaultKind::Memory));
+    assert_eq!(instance.budget.held(), 0);
+    // What is closed holds nothing, whatever comes.
+    assert_eq!(orig(&mut one, &answer), (String::new(), String::new(), Some(FaultKind::Memory)));
+    let mut third = open(&instance);
+    let _ = orig(&mut third, &("p00".to_owned() + &answer));
+    assert_eq!(instance.budget.held(), 99);
+    drop(third);
     assert_eq!(instance.budget.held(), 0);
 }
 

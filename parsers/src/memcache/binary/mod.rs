@@ -10,7 +10,7 @@ use self::header::{
 };
 use super::request::{Keys, Request};
 use super::rules::Rules;
-use super::turns::{Turn, Turns};
+use super::turns::{self, Turn, Turns};
 
 /// What a binary connection begins with.
 pub(super) const MAGIC: u8 = header::REQUEST;
@@ -23,6 +23,13 @@ pub(super) struct Binary {
     mode: Mode,
     /// Bytes of a denied request that are to be dropped once a question to the server is on its way.
     drop_next: u64,
+}
+
+impl turns::Answer for Answer {
+    fn size(self) -> usize {
+        let (header, text) = self.packet();
+        header.len().saturating_add(text.len())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +51,10 @@ enum Mode {
 impl Binary {
     pub(super) fn owes_replies(&self) -> bool {
         self.turns.owes()
+    }
+
+    pub(super) const fn kept_answers(&self) -> usize {
+        self.turns.kept()
     }
 
     pub(super) fn on_data<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {

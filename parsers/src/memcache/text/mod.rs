@@ -58,6 +58,10 @@ impl Text {
         self.turns.owes()
     }
 
+    pub(super) const fn kept_answers(&self) -> usize {
+        self.turns.kept()
+    }
+
     pub(super) fn on_data<'c>(&mut self, cx: &mut Context<'c, Rules>, input: Input<'_>) -> OnData<'c> {
         match cx.direction() {
             Direction::Orig => self.on_request(cx, input),
