@@ -1,6 +1,8 @@
 """What breaks a VM, and what it costs: other VMs go on, and nothing passes that was not judged."""
 
+import itertools
 import json
+import re
 import subprocess
 import unittest
 
@@ -27,6 +29,7 @@ class Broken(unittest.TestCase):
             "closed-too": plugin(droid(), TEST_MODULE, "closed", "FAIL_CLOSED"),
             "reload": plugin(breaker, TEST_MODULE, "reload", "FAIL_RELOAD"),
             "hog": plugin(breaker, TEST_MODULE, "hog", "FAIL_RELOAD"),
+            "trap": plugin(breaker, TEST_MODULE, "trap", "FAIL_RELOAD"),
             "other": plugin(droid(), MODULE, "other"),
         }, server=EchoServer()))
 
@@ -69,6 +72,11 @@ class Broken(unittest.TestCase):
         wait_for("a new VM", lambda: self.works("hog"))
 
 
+    def test_after_a_trap_a_vm_is_reloaded(self):
+        self.breaks("trap", b"TRAP\r\n")
+        wait_for("a new VM", lambda: self.works("trap"))
+
+
 class Unanswerable(unittest.TestCase):
     def test_a_protocol_without_a_stand_in_closes_unless_a_reply_is_owed(self):
         with Stand("wasm-r2d2", {"front": plugin(droid())}, server=EchoServer()) as stand:
@@ -82,47 +90,85 @@ class Size(unittest.TestCase):
         self.assertLess(MODULE.stat().st_size, 1_500_000)
 
 
+def as_struct(config: dict) -> dict:
+    one = plugin("")
+    one["typed_config"]["config"]["configuration"] = {"@type": TYPE + "google.protobuf.Struct", "value": config}
+    return one
+
+
+# What cannot be used: a name, the filter, and what the log says of it.
+BAD = [
+    ("not JSON", plugin("{"), "not JSON"),
+    ("empty", plugin(""), "empty"),
+    ("a number", plugin("1"), "wanted one JSON object"),
+    ("a list", plugin("[]"), "wanted one JSON object"),
+    ("a Struct", as_struct(droid()), "no `Struct`"),
+    ("nested without end", plugin("[" * 1_000_000), "not JSON"),
+    ("a field twice", plugin(json.dumps(droid())[:-1] + ', "port": 1}'), "port"),
+    ("half a character", plugin('{"protocol": "\\ud800"}'), "Unicode"),
+    ("no such field", plugin(droid(nonsense=1)), "nonsense"),
+    ("unknown protocol", plugin(droid("gopher")), "unknown protocol `gopher`"),
+    ("a port that is none", plugin(droid(port=65536)), "port"),
+    ("a policy that is no text", plugin(droid(policy={"inline": 1})), "inline"),
+    ("a file", plugin(droid(policy={"files": ["/etc/passwd"]})), "files"),
+    ("limits of another kind", plugin(droid(limits={"heldBytes": -1})), "heldBytes"),
+    ("a policy that does not compile", plugin(droid(policy={"inline": "kind: Nonsense"})), "Nonsense"),
+    ("a policy of ten megabytes", plugin(droid(policy={"inline": "# " + "x" * 10_000_000})), "policy.inline"),
+    ("passthrough", plugin(droid(onParseError="passthrough")), "passthrough"),
+]
+
+
 class Configurations(unittest.TestCase):
     def test_a_bad_configuration_keeps_envoy_from_starting(self):
-        bad = [
-            ("not JSON", "{"),
-            ("no such field", droid(nonsense=1)),
-            ("unknown protocol", droid("gopher")),
-            ("a policy that does not compile", droid(policy={"inline": "kind: Nonsense"})),
-            ("passthrough", droid(onParseError="passthrough")),
-        ]
-        for name, broken in bad:
-            with self.subTest(name):
-                folder = scratch_folder("wasm-bad")
-                path = folder / "envoy.json"
-                path.write_text(json.dumps(bootstrap([listener("front", [plugin(broken), tcp_proxy()])], 9)))
-                told = subprocess.run([harness.envoy(), "-c", path, "--disable-hot-restart", "--concurrency", "1", "--mode", "serve"],
-                                      capture_output=True, text=True, timeout=60)
-                self.assertNotEqual(told.returncode, 0)
-                self.assertIn("configuration", told.stderr)
+        folder = scratch_folder("wasm-bad")
+        path = folder / "envoy.json"
+        path.write_text(json.dumps(bootstrap([listener("front", [plugin("{"), tcp_proxy()])], 9)))
+        told = subprocess.run([harness.envoy(), "-c", path, "--disable-hot-restart", "--concurrency", "1", "--mode", "serve"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(told.returncode, 0)
+        self.assertIn("not JSON", told.stderr)
 
     def test_an_update_replaces_the_policy_and_a_bad_one_changes_nothing(self):
         folder = scratch_folder("wasm-update")
         lds = folder / "lds.json"
+        versions = itertools.count(1)
 
-        def put(text_or_config, version):
-            front = {"@type": TYPE + "envoy.config.listener.v3.Listener", **listener("front", [plugin(text_or_config), tcp_proxy()])}
+        def put(one):
+            front = {"@type": TYPE + "envoy.config.listener.v3.Listener", **listener("front", [one, tcp_proxy()])}
             front["address"]["socket_address"]["port_value"] = port
-            write_json(lds, {"version_info": version, "resources": [front]})
+            write_json(lds, {"version_info": str(next(versions)), "resources": [front]})
 
         port = rig.free_port()
-        put(config([FLEET]), "1")
+        put(plugin(config([FLEET])))
         with rig.Memcached(harness.memcached(), folder) as server, \
              rig.Envoy(harness.envoy(), bootstrap([], server.port, lds=lds), folder) as envoy:
             def ask():
                 with harness.Wire(port, "world") as wire:
                     return wire.send(b"get a\r\n").line()
+
+            def rejected():
+                return envoy.stats()["listener_manager.lds.update_rejected"]
+
             self.assertEqual(wait_for("the listener", lambda: rig.listening(port) and ask()), DENIED)
-            put(config([ALLOW_ALL]), "2")
-            wait_for("the new policy", lambda: ask() == b"END\r\n")
-            put(config([FLEET], nonsense=1), "3")
-            wait_for("the refusal", lambda: envoy.stats()["listener_manager.lds.update_rejected"] > 0)
-            self.assertEqual(ask(), b"END\r\n")
+            with harness.Wire(port, "world") as open_before:
+                open_before.ask(b"get a\r\n", DENIED)
+                put(plugin(config([ALLOW_ALL])))
+                wait_for("the new policy", lambda: ask() == b"END\r\n")
+                # It drains, under the policy that it began with.
+                open_before.ask(b"get a\r\n", DENIED)
+            with harness.Wire(port, "world") as open_meanwhile:
+                for name, one, says in BAD:
+                    with self.subTest(name):
+                        before, log = rejected(), len(envoy.log())
+                        put(one)
+                        wait_for("the refusal", lambda: rejected() > before)
+                        told = envoy.log()[log:]
+                        self.assertRegex(told, f"wasm log .*{re.escape(says)}")
+                        self.assertNotIn("panic at", told)
+                        self.assertEqual(ask(), b"END\r\n")
+                        open_meanwhile.ask(b"get a\r\n", b"END\r\n")
+            put(plugin(config([FLEET])))
+            wait_for("the policy after that", lambda: ask() == DENIED)
 
     def test_as_an_http_filter_it_turns_everything_away(self):
         filters = [
