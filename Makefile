@@ -36,7 +36,10 @@ test: test-unit test-envoy ## Runs all tests but the slow ones
 test-unit: ## Unit, property, scenario and differential tests
 	@$(PYTHON) tools/fetch-memcached > /dev/null || true
 	@$(PYTHON) tools/fetch-cassandra > /dev/null || true
-	PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED-1} $(CARGO) test --workspace --features portcullis-parsers/javascript,portcullis-cli/javascript
+	PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED-1} $(CARGO) test $(EVERYTHING)
+
+# All crates with the same features whatever is tested, so that nothing is built twice.
+EVERYTHING = --workspace --features portcullis-parsers/javascript,portcullis-cli/javascript
 
 .PHONY: test-properties
 test-properties: ## The property tests with many cases, and others each time: what they find becomes a test of its own
@@ -74,13 +77,14 @@ wasm: ## Builds target/wasm/portcullis.wasm and portcullis-admission.wasm, what 
 WASM_BUILD = CARGO_TARGET_DIR=target/wasm RUSTFLAGS="--remap-path-prefix=$${CARGO_HOME:-$$HOME/.cargo}/registry/src/=" $$cargo build --profile wasm --target wasm32-unknown-unknown
 
 .PHONY: test-wasm
-test-wasm: ## The proxy-wasm module in a real Envoy, with memcached, Cassandra and real clients
+test-wasm: ## The proxy-wasm modules in a real Envoy: the scenario corpus, memcached, Cassandra and real clients
 	@if $(PYTHON) tools/fetch-wasm-toolchain > /dev/null; then $(MAKE) test-wasm-here; \
 	else echo "SKIPPED test-wasm: no toolchain, see above"; test -z "$$PORTCULLIS_NO_SKIP"; fi
 
 .PHONY: test-wasm-here
 test-wasm-here: wasm
 	cargo=$$($(PYTHON) tools/fetch-wasm-toolchain) && $(WASM_BUILD) -p portcullis-test-wasm
+	PORTCULLIS_TRANSCRIPTS=$(CURDIR)/target/wasm/transcripts $(CARGO) test $(EVERYTHING) --test connections --test exchanges
 	$(PYTHON) tests/wasm/run.py --envoy $(ENVOY)
 
 .PHONY: test-memcached

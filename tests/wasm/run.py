@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The proxy-wasm module in a real Envoy's V8: memcached, real clients, and what breaks a VM.
+"""The proxy-wasm modules in a real Envoy's V8: the scenario corpus, memcached, real clients, and what breaks a VM.
 
     python3 tests/wasm/run.py [--envoy VERSION] [--keep] [PATTERN ...]
 

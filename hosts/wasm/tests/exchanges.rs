@@ -2,6 +2,7 @@
 //! request, whole and at every cut. The same is answered, passed and logged as on a connection.
 
 mod common;
+mod transcript;
 
 use std::collections::VecDeque;
 
@@ -9,6 +10,7 @@ use common::{Answer, ROOT, answer, body, delete, reply, request, start, tick, tr
 use portcullis_parsers::test::REGISTRY;
 use portcullis_proxylib::testing::{Cut, Observed, Scenario, Step};
 use serde_json::{Value, json};
+use transcript::{Transcript, text};
 
 #[test]
 fn every_scenario_that_a_proxy_lets_through_holds_at_every_cut() {
@@ -16,19 +18,31 @@ fn every_scenario_that_a_proxy_lets_through_holds_at_every_cut() {
     let cuts: Vec<_> = [Cut::Whole, Cut::Bytewise].into_iter().chain(random).collect();
     let is_http = |protocol: &str| REGISTRY.find(protocol).is_some_and(|protocol| protocol.is_http());
     let (mut failures, mut played) = (Vec::new(), Vec::new());
+    let mut transcript = Transcript::create("exchanges");
     for (file, scenario) in portcullis_tests::scenarios() {
-        if !is_http(&scenario.protocol) || BETWEEN_PROXY_AND_PEERS.iter().any(|start| file.starts_with(start)) {
+        if !is_http(&scenario.protocol) {
             continue;
         }
+        let between = BETWEEN_PROXY_AND_PEERS.iter().any(|start| file.starts_with(start));
         let sent: Vec<u8> = scenario.steps.iter().filter_map(client).flatten().copied().collect();
-        let (Some(requests), Some(_)) = (split(&sent), split(&scenario.expect.to_client.0)) else { continue };
+        let (false, Some(requests), Some(_)) = (between, split(&sent), split(&scenario.expect.to_client.0)) else {
+            transcript.skip(&file, "the proxy reads HTTP, and deals with that by itself");
+            continue;
+        };
         for chunks in [false, true] {
             // That a body is too large is an error where its length was not told before.
             if chunks && file == "admission/body-over-limit.json" {
                 continue;
             }
             for &cut in &cuts {
-                let outcome = play(&scenario, &requests, cut, chunks);
+                let mut exchanges = Vec::new();
+                let outcome = play(&scenario, &requests, cut, chunks, &mut exchanges);
+                if cut == Cut::Whole {
+                    let log = world(|world| world.access_log());
+                    let configuration = configuration(&scenario);
+                    let play = json!({"configuration": configuration, "exchanges": exchanges, "log": log});
+                    transcript.play(&file, cut, play);
+                }
                 failures.extend(outcome.err().map(|why| format!("{file}, cut {cut:?}, chunks {chunks}: {why}")));
             }
         }
@@ -160,14 +174,22 @@ fn read_chunks<'a>(message: &mut Message, mut bytes: &'a [u8]) -> Option<&'a [u8
 }
 
 /// Plays what a proxy makes of the scenario.
-fn play(scenario: &Scenario, requests: &[Message], cut: Cut, chunks: bool) -> Result<(), String> {
+fn play(
+    scenario: &Scenario,
+    requests: &[Message],
+    cut: Cut,
+    chunks: bool,
+    exchanges: &mut Vec<Value>,
+) -> Result<(), String> {
     if !start(&configuration(scenario)) {
         return Err(format!("not configured: {:?}", world(|world| std::mem::take(&mut world.log))));
     }
     let address = |address: &str| address.as_bytes().to_vec();
     world(|world| {
-        world.properties.insert("source.address".to_owned(), address("10.77.0.11:41000"));
-        world.properties.insert("destination.address".to_owned(), address("10.77.1.5:8443"));
+        world.properties.insert("source.address".to_owned(), address(&format!("{}:41000", transcript::SOURCE)));
+        world
+            .properties
+            .insert("destination.address".to_owned(), address(&format!("{}:8443", transcript::DESTINATION)));
     });
     let served = scenario.steps.iter().filter_map(|step| match step {
         Step::Server(bytes) => Some(bytes.0.clone()),
@@ -177,15 +199,32 @@ fn play(scenario: &Scenario, requests: &[Message], cut: Cut, chunks: bool) -> Re
     let mut replies = VecDeque::from(split(&served).unwrap_or_default());
     let (mut passed, mut seen) = (Vec::new(), Vec::new());
     for (context, message) in (2..).zip(requests) {
+        let mut exchanged = json!({
+            "first": message.first,
+            "fields": message.fields,
+            "body": text(&message.body),
+            "isWhole": message.is_whole,
+            "chunks": chunks,
+        });
         match exchange(context, message, cut, chunks)? {
-            Some(answer) => seen.push((answer.status, own_fields(&answer.fields), answer.body)),
+            Some(answer) => {
+                let answered = (answer.status, own_fields(&answer.fields), answer.body);
+                exchanged["answered"] = json!((answered.0, &answered.1, text(&answered.2)));
+                exchanges.push(exchanged);
+                seen.push(answered);
+            }
             None if !message.is_whole => {
+                exchanges.push(exchanged);
                 delete(context);
                 break;
             }
             None => {
                 passed.push((message.first.clone(), message.body.clone()));
-                let Some(server) = replies.pop_front() else {
+                let server = replies.pop_front();
+                let reply_of = |server: &Message| json!((&server.first[9..12], &server.fields, text(&server.body)));
+                exchanged["passed"] = json!(server.as_ref().map(reply_of));
+                exchanges.push(exchanged);
+                let Some(server) = server else {
                     delete(context);
                     continue;
                 };
@@ -325,7 +364,7 @@ fn configuration(scenario: &Scenario) -> String {
         config["protocolConfig"] = scenario.config.clone();
     }
     if !scenario.remote.is_empty() {
-        let identities = json!({"identities": [{"address": "10.77.0.11", "labels": scenario.remote}]});
+        let identities = json!({"identities": [{"address": transcript::SOURCE, "labels": scenario.remote}]});
         config["identities"] = json!({"inline": identities.to_string()});
     }
     config.to_string()

@@ -1,8 +1,10 @@
 //! Every scenario through the exported functions, whole and at every cut, beside a host that can answer by itself: the same
-//! reaches both sides, but for the requests that stand in for denied ones, which a server answers here.
+//! reaches both sides, but for the requests that stand in for denied ones, which a server answers here. What was played can be
+//! written down, for a real host to do the same.
 
 mod cassandra;
 mod common;
+mod transcript;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,10 +14,11 @@ use portcullis_parsers::test::REGISTRY;
 use portcullis_proxylib::testing::{CoreHost, Cut, Host, Observed, Recorder, Scenario, Step};
 use portcullis_proxylib::{Datapath, Direction, OnParseError, Time};
 use serde_json::{Value, json};
+use transcript::{Event, Transcript};
 
 const CONNECTION: u32 = 2;
-const SOURCE: &str = "10.77.0.11";
-const DESTINATION: &str = "10.77.1.5";
+const SOURCE: &str = transcript::SOURCE;
+const DESTINATION: &str = transcript::DESTINATION;
 
 #[test]
 fn every_scenario_holds_at_every_cut() {
@@ -23,20 +26,35 @@ fn every_scenario_holds_at_every_cut() {
     let cuts: Vec<_> = [Cut::Whole, Cut::Bytewise].into_iter().chain(random).collect();
     let mut failures = Vec::new();
     let mut stood_in = 0;
+    let mut transcript = Transcript::create("connections");
     // HTTP is for the other filter.
     let spoken = |(_, scenario): &(String, Scenario)| {
         REGISTRY.find(&scenario.protocol).is_some_and(|protocol| !protocol.is_http())
     };
     for (file, scenario) in portcullis_tests::scenarios().into_iter().filter(spoken) {
         let scenario = without_question(scenario);
+        let lacks = lacks(&scenario);
+        if let Some(why) = lacks {
+            transcript.skip(&file, why);
+        }
         if scenario.on_parse_error == OnParseError::Passthrough {
             assert!(!start(&configuration(&scenario)), "{file}: this host has no passthrough");
             continue;
         }
         for &cut in &cuts {
-            let mut host = WasmHost { stood_in: 0 };
-            let played = host.play(&scenario, cut).and_then(|observed| check(&scenario, &observed));
+            let mut host = WasmHost::default();
+            let seen = host.play(&scenario, cut);
             stood_in += host.stood_in;
+            if let Ok(seen) = &seen
+                && lacks.is_none()
+                && transcript::is_played(cut, &scenario)
+            {
+                let (closed, log, events) = (&seen.closed, &seen.log, &host.events);
+                let configuration = configuration(&scenario);
+                let play = json!({"configuration": configuration, "events": events, "closed": closed, "log": log});
+                transcript.play(&file, cut, play);
+            }
+            let played = seen.and_then(|observed| check(&scenario, &observed));
             failures.extend(played.err().map(|why| format!("{file}, cut {cut:?}: {why}")));
         }
     }
@@ -54,8 +72,22 @@ fn without_question(mut scenario: Scenario) -> Scenario {
     scenario
 }
 
+/// Why a scenario cannot be played where this module runs in earnest: what the host's capabilities say.
+fn lacks(scenario: &Scenario) -> Option<&'static str> {
+    let capabilities = portcullis_wasm::capabilities();
+    if scenario.on_parse_error == OnParseError::Passthrough && !capabilities.reply_while_dropping {
+        return Some("nothing passes unread where replies to requests that stood in for others would pass too");
+    }
+    if scenario.protocol == "test.panicker" && !capabilities.catches_panics {
+        return Some("a panic takes the whole sandbox");
+    }
+    None
+}
+
+#[derive(Default)]
 struct WasmHost {
     stood_in: usize,
+    events: Vec<Event>,
 }
 
 impl Host for WasmHost {
@@ -84,6 +116,7 @@ impl Host for WasmHost {
         tick(1);
         let mut observed = play.observed;
         self.stood_in = play.stood_in;
+        self.events = play.events;
         observed.closed = world(|world| world.reason(CONNECTION));
         if observed.closed.is_some() != world(|world| world.closed.contains(&CONNECTION)) {
             return Err("a connection that was to be closed was not".to_owned());
@@ -115,6 +148,8 @@ struct Play<'s> {
     /// Where the server is in its replies, and what it has yet to answer.
     server: cassandra::Replies,
     answers: VecDeque<Vec<u8>>,
+    /// What has happened, for a transcript.
+    events: Vec<Event>,
 }
 
 impl<'s> Play<'s> {
@@ -133,6 +168,7 @@ impl<'s> Play<'s> {
             stood_in: 0,
             server: cassandra::Replies::default(),
             answers: VecDeque::new(),
+            events: Vec::new(),
         })
     }
 
@@ -148,7 +184,7 @@ impl<'s> Play<'s> {
             }
             self.reference_sent.extend_from_slice(effects.to_server);
         }
-        let (sent, _) = send(CONNECTION, direction == Direction::Reply, bytes, end);
+        let sent = self.send(direction, bytes, end);
         if direction == Direction::Reply {
             self.observed.to_client.extend_from_slice(&sent);
             if self.scenario.protocol == "cassandra" {
@@ -164,13 +200,20 @@ impl<'s> Play<'s> {
         Ok(())
     }
 
+    /// Sends something, and takes it down. Returns what went on.
+    fn send(&mut self, direction: Direction, bytes: &[u8], end: bool) -> Vec<u8> {
+        let (sent, goes_on) = send(CONNECTION, direction == Direction::Reply, bytes, end);
+        self.events.push(Event::new(direction, bytes, end, &sent, goes_on));
+        sent
+    }
+
     /// Answers requests that stood in for others: as servers do, never in the middle of another reply.
     fn answer(&mut self) {
         while self.server.is_between_replies()
             && let Some(answer) = self.answers.pop_front()
         {
             for pieces in self.cut.apply(&answer) {
-                let (sent, _) = send(CONNECTION, true, &pieces.concat(), false);
+                let sent = self.send(Direction::Reply, &pieces.concat(), false);
                 self.observed.to_client.extend_from_slice(&sent);
             }
         }
