@@ -134,7 +134,7 @@ class Stage(contextlib.ExitStack):
         self.folder = scratch_folder("wasm-corpus")
         self.servers = self.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
         self.ping_servers = self.enter_context(socket.create_server(("127.0.0.1", 0)))
-        fronts = [listener(str(number), [self.plugin(play), tcp_proxy()]) for number, play in enumerate(plays)]
+        fronts = [listener(str(number), [self.plugin(number, play), tcp_proxy()]) for number, play in enumerate(plays)]
         pings = tcp_proxy()
         pings["typed_config"]["cluster"] = "pings"
         whole = bootstrap([listener("pings", [pings]), *fronts], self.servers.getsockname()[1])
@@ -150,9 +150,12 @@ class Stage(contextlib.ExitStack):
             self.callback(connection.close)
 
     @staticmethod
-    def plugin(play: dict) -> dict:
+    def plugin(number: int, play: dict) -> dict:
         is_test = json.loads(play["configuration"])["protocol"].startswith("test.")
-        return plugin(play["configuration"], *((TEST_MODULE, "test") if is_test else (MODULE, "portcullis")))
+        whole = plugin(play["configuration"], *((TEST_MODULE, "test") if is_test else (MODULE, "portcullis")))
+        # Envoy has one root context for equal configurations, and with it what connections of a listener share.
+        whole["typed_config"]["config"]["root_id"] = f"play-{number}"
+        return whole
 
     def ping(self) -> None:
         """Once this is back, Envoy has done all that it will do about what came before."""
