@@ -6,6 +6,7 @@ use regorus::Value;
 
 use crate::ast::Place;
 use crate::builtins::Builtin;
+use crate::machine::Shape;
 
 /// A number of a slot in the frame of a rule.
 pub(crate) type Slot = u32;
@@ -19,6 +20,8 @@ pub(crate) enum Instr {
     Match(Term, Pattern),
     /// Each value that a reference has, one after the other.
     Scan(Ref, Pattern),
+    /// The same, where an equality further on tells which values matter.
+    Seek(Box<Seek>),
     /// Each pair of a path and a value in a document.
     Walk(Term, Pattern),
     /// There is no way through.
@@ -30,6 +33,16 @@ pub(crate) enum Instr {
         body: Vec<Instr>,
     },
     With(Vec<Override>, Vec<Instr>),
+}
+
+/// A scan of documents that no rule defines.
+#[derive(Debug)]
+pub(crate) struct Seek {
+    pub(crate) made: Ref,
+    pub(crate) pattern: Pattern,
+    pub(crate) shape: Shape,
+    /// What one of the values at the inner keys of the shape must be equal to. It is known before the scan.
+    pub(crate) sought: Term,
 }
 
 #[derive(Debug)]

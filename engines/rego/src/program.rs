@@ -83,8 +83,7 @@ impl Program {
     pub fn evaluate(&self, rule: &str, input: &Input, until: Instant) -> Result<Option<Value>, EvalError> {
         let path = read_path(rule).ok_or_else(|| EvalError::Failed(format!("`{rule:.100}` is no path of a rule")))?;
         let input = (input.value().clone(), input.depth());
-        let data = (self.data.value().clone(), self.data.depth());
-        Machine::new(&self.shared.code, input, data, until).evaluate(&path)
+        Machine::new(&self.shared.code, input, &self.data, until).evaluate(&path)
     }
 }
 

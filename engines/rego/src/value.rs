@@ -7,7 +7,7 @@ use portcullis_json as json;
 use regorus::Value;
 
 use crate::EvalError;
-use crate::machine::measure;
+use crate::machine::{Indexes, measure};
 
 /// Whether the managed fields of an object go with it. They are often a third of a Pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,18 +80,20 @@ impl Default for Input {
 pub struct Data {
     value: Value,
     depth: u32,
+    /// Those over this value: what changes it takes others.
+    indexes: Arc<Indexes>,
 }
 
 impl Data {
     /// No documents.
     pub fn new() -> Self {
-        Self { value: Value::new_object(), depth: 1 }
+        Self { value: Value::new_object(), depth: 1, indexes: Arc::default() }
     }
 
     /// The documents of an object.
     pub fn from_value(value: Value) -> Self {
         match value {
-            Value::Object(_) => Self { depth: measure(&value), value },
+            Value::Object(_) => Self { depth: measure(&value), value, indexes: Arc::default() },
             _ => Self::new(),
         }
     }
@@ -100,6 +102,7 @@ impl Data {
     pub fn insert(&mut self, path: &[&str], value: Value) {
         let depth = measure(&value).saturating_add(u32::try_from(path.len()).unwrap_or(u32::MAX));
         self.depth = self.depth.max(depth);
+        self.indexes = Arc::default();
         let mut at = &mut self.value;
         for key in path {
             if !matches!(at, Value::Object(_)) {
@@ -113,6 +116,7 @@ impl Data {
 
     /// Takes a document away. Objects that it leaves empty stay.
     pub fn remove(&mut self, path: &[&str]) {
+        self.indexes = Arc::default();
         let Some((last, parents)) = path.split_last() else {
             self.value = Value::new_object();
             return;
@@ -139,6 +143,10 @@ impl Data {
     /// The whole tree.
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    pub(crate) fn indexes(&self) -> &Indexes {
+        &self.indexes
     }
 
     /// How deep it is nested, at most.

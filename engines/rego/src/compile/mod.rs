@@ -6,6 +6,7 @@ mod lower;
 mod managed;
 mod resolve;
 mod safety;
+mod seek;
 mod signatures;
 mod tree;
 
@@ -102,11 +103,12 @@ pub(crate) fn compile(modules: &[Module<'_>], dialect: Dialect) -> Result<Compil
             expand::Expander::default().expand_rule(rule);
         }
     }
-    let code = lower(&tree, &signatures, &files, &mut faults);
+    let mut code = lower(&tree, &signatures, &files, &mut faults);
     if faults.list.is_empty() {
         tree.check_recursion(&files, &mut faults);
     }
     faults.check()?;
+    seek::add_seeks(&tree, &mut code);
     Ok(Compiled { code, managed_fields })
 }
 

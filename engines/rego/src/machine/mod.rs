@@ -3,9 +3,11 @@
 //! A body runs from left to right. What has one value at most is a step; a reference that goes through a collection runs the
 //! rest of the body for each value. Where a variable has its value is known beforehand, so that a slot is simply written.
 
+mod index;
 mod limits;
 mod references;
 mod rules;
+mod seek;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,9 +15,10 @@ use std::time::Instant;
 
 use regorus::Value;
 
+pub(crate) use index::{Indexes, Shape};
 pub(crate) use limits::{Limits, MAX_DEPTH, measure};
 
-use crate::EvalError;
+use crate::{Data, EvalError};
 use crate::builtins::{Builtin, Context, Stop};
 use crate::code::{Code, Compr, ComprKind, Instr, Mock, Override, Pattern, Slot, Target, Term};
 
@@ -36,6 +39,8 @@ pub(crate) struct Machine<'c> {
     input_depth: u32,
     data: Value,
     data_depth: u32,
+    /// Nothing where `with` has replaced a part of the documents.
+    indexes: Option<&'c Indexes>,
     slots: Vec<Value>,
     /// At least how deep the value of each slot is nested.
     depths: Vec<u32>,
@@ -51,13 +56,14 @@ pub(crate) struct Machine<'c> {
 }
 
 impl<'c> Machine<'c> {
-    pub(crate) fn new(code: &'c Code, input: (Value, u32), data: (Value, u32), until: Instant) -> Self {
+    pub(crate) fn new(code: &'c Code, input: (Value, u32), data: &'c Data, until: Instant) -> Self {
         Self {
             code,
             input: input.0,
             input_depth: input.1,
-            data: data.0,
-            data_depth: data.1,
+            data: data.value().clone(),
+            data_depth: data.depth(),
+            indexes: Some(data.indexes()),
             slots: Vec::with_capacity(64),
             depths: Vec::with_capacity(64),
             base: 0,
@@ -93,6 +99,10 @@ impl<'c> Machine<'c> {
                 Instr::Scan(made, pattern) => {
                     let rest = code.get(at.saturating_add(1)..).unwrap_or_default();
                     return self.scan(made, pattern, &mut |machine| machine.run(rest, then));
+                }
+                Instr::Seek(seek) => {
+                    let rest = code.get(at.saturating_add(1)..).unwrap_or_default();
+                    return self.seek(seek, &mut |machine| machine.run(rest, then));
                 }
                 Instr::Walk(term, pattern) => {
                     let rest = code.get(at.saturating_add(1)..).unwrap_or_default();
@@ -167,6 +177,7 @@ impl<'c> Machine<'c> {
             input_depth: self.input_depth,
             data: self.data.clone(),
             data_depth: self.data_depth,
+            indexes: self.indexes,
             masks: self.masks.clone(),
             mocks: self.mocks.clone(),
         };
@@ -178,6 +189,7 @@ impl<'c> Machine<'c> {
                 }
                 Target::Data(path) => {
                     put(&mut other.data, path, value);
+                    other.indexes = None;
                     other.data_depth = self.data_depth.max(depth).saturating_add(length(path));
                     other.masks.push(path.clone());
                 }
@@ -201,11 +213,12 @@ impl<'c> Machine<'c> {
         result
     }
 
-    fn swap(&mut self, other: &mut Saved) {
+    fn swap(&mut self, other: &mut Saved<'c>) {
         std::mem::swap(&mut self.input, &mut other.input);
         std::mem::swap(&mut self.input_depth, &mut other.input_depth);
         std::mem::swap(&mut self.data, &mut other.data);
         std::mem::swap(&mut self.data_depth, &mut other.data_depth);
+        std::mem::swap(&mut self.indexes, &mut other.indexes);
         std::mem::swap(&mut self.masks, &mut other.masks);
         std::mem::swap(&mut self.mocks, &mut other.mocks);
     }
@@ -456,11 +469,12 @@ impl<'c> Machine<'c> {
     }
 }
 
-struct Saved {
+struct Saved<'c> {
     input: Value,
     input_depth: u32,
     data: Value,
     data_depth: u32,
+    indexes: Option<&'c Indexes>,
     masks: Vec<Vec<Value>>,
     mocks: Vec<(String, Mock, Value)>,
 }

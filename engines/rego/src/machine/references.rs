@@ -194,7 +194,7 @@ impl<'c> Machine<'c> {
     }
 
     /// Goes on within a value.
-    fn scan_value(
+    pub(super) fn scan_value(
         &mut self,
         value: &Value,
         depth: u32,
