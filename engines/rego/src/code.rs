@@ -1,6 +1,6 @@
 //! What the compiler makes of rules: instructions over numbered slots, in which it is known where a variable has its value.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use regorus::Value;
 
@@ -73,6 +73,8 @@ pub(crate) enum Term {
     Slot(Slot),
     Array(Vec<Term>),
     Object(Vec<(Term, Term)>),
+    /// An object whose keys are known: one with these keys, and what their values are.
+    Record(Value, Vec<(Value, Term)>),
     Set(Vec<Term>),
     /// A reference that has one value at most.
     Ref(Box<Ref>),
@@ -171,11 +173,18 @@ pub(crate) struct Rule {
 pub(crate) struct Code {
     pub(crate) nodes: Vec<Node>,
     pub(crate) files: Vec<String>,
+    /// Those that programs are mostly asked for, by their names.
+    pub(crate) named: HashMap<String, NodeId>,
 }
 
 impl Code {
     pub(crate) fn node(&self, id: NodeId) -> Option<&Node> {
         self.nodes.get(usize::try_from(id).ok()?)
+    }
+
+    /// The node of a rule such as `data.system.main`.
+    pub(crate) fn find_named(&self, name: &str) -> Option<&Node> {
+        self.node(*self.named.get(name)?)
     }
 
     /// The node of a path below `data`, and how many parts of the path lead there.

@@ -81,9 +81,17 @@ impl Program {
     ///
     /// The time or the memory is used up, or the evaluation fails as it would in OPA.
     pub fn evaluate(&self, rule: &str, input: &Input, until: Instant) -> Result<Option<Value>, EvalError> {
-        let path = read_path(rule).ok_or_else(|| EvalError::Failed(format!("`{rule:.100}` is no path of a rule")))?;
+        let read;
+        let path = match self.shared.code.find_named(rule) {
+            Some(node) => &node.path,
+            None => {
+                let wrong = || EvalError::Failed(format!("`{rule:.100}` is no path of a rule"));
+                read = read_path(rule).ok_or_else(wrong)?;
+                &read
+            }
+        };
         let input = (input.value().clone(), input.depth());
-        Machine::new(&self.shared.code, input, &self.data, until).evaluate(&path)
+        Machine::new(&self.shared.code, input, &self.data, until).evaluate(path)
     }
 }
 

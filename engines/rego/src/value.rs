@@ -50,12 +50,19 @@ impl Input {
     #[must_use]
     pub fn with(&self, key: &str, value: Value) -> Self {
         let depth = self.depth.max(measure(&value).saturating_add(1));
-        let mut changed = match &self.value {
-            Value::Object(entries) => entries.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            _ => BTreeMap::new(),
+        let key = Value::from(key);
+        let Value::Object(entries) = &self.value else {
+            return Self { value: Value::from(BTreeMap::from([(key, value)])), depth };
         };
-        changed.insert(Value::from(key), value);
-        Self { value: Value::from(changed), depth }
+        let mut changed = (**entries).clone();
+        // Where the key is there already the entries keep their place.
+        match changed.get_mut(&key) {
+            Some(place) => *place = value,
+            None => {
+                changed.insert(key, value);
+            }
+        }
+        Self { value: changed.into_value(), depth }
     }
 
     /// The whole document.

@@ -182,6 +182,7 @@ fn lower(tree: &Tree, signatures: &Signatures, files: &[File], faults: &mut Faul
     let mut code = Code {
         nodes: Vec::with_capacity(tree.nodes.len()),
         files: files.iter().map(|file| file.name.to_string()).collect(),
+        named: HashMap::new(),
     };
     let mut work = 0_usize;
     for from in &tree.nodes {
@@ -208,6 +209,9 @@ fn lower(tree: &Tree, signatures: &Signatures, files: &[File], faults: &mut Faul
             } else {
                 node.rules.push(made);
             }
+        }
+        if matches!(node.kind, NodeKind::Complete | NodeKind::Partial) {
+            code.named.insert(node.name.clone(), u32::try_from(code.nodes.len()).unwrap_or(u32::MAX));
         }
         code.nodes.push(node);
     }

@@ -18,9 +18,9 @@ use regorus::Value;
 pub(crate) use index::{Indexes, Shape};
 pub(crate) use limits::{Limits, MAX_DEPTH, measure};
 
-use crate::{Data, EvalError};
 use crate::builtins::{Builtin, Context, Stop};
 use crate::code::{Code, Compr, ComprKind, Instr, Mock, Override, Pattern, Slot, Target, Term};
+use crate::{Data, EvalError};
 
 /// About how many bytes an element of a collection takes.
 const ELEMENT: usize = 48;
@@ -47,8 +47,8 @@ pub(crate) struct Machine<'c> {
     base: usize,
     /// The same for the term that was evaluated last.
     depth: u32,
-    /// The values of rules; a level for each `with` that is in force.
-    cache: Vec<Vec<Option<Cached>>>,
+    /// The values of rules, as the `with` has it that is in force.
+    cache: Vec<Option<Cached>>,
     /// Parts of `data` that `with` has replaced, so that rules do not count there.
     masks: Vec<Vec<Value>>,
     mocks: Vec<(String, Mock, Value)>,
@@ -68,7 +68,7 @@ impl<'c> Machine<'c> {
             depths: Vec::with_capacity(64),
             base: 0,
             depth: 0,
-            cache: vec![vec![None; code.nodes.len()]],
+            cache: vec![None; code.nodes.len()],
             masks: Vec::new(),
             mocks: Vec::new(),
             context: Context::new(Limits::new(until)),
@@ -86,10 +86,19 @@ impl<'c> Machine<'c> {
         for (at, instr) in code.iter().enumerate() {
             self.context.limits.step()?;
             match instr {
+                Instr::Test(Term::Slot(slot)) => {
+                    if self.slots.get(self.slot_at(*slot)) == Some(&Value::Bool(false)) {
+                        return Ok(false);
+                    }
+                }
                 Instr::Test(term) => match self.term(term)? {
                     None | Some(Value::Bool(false)) => return Ok(false),
                     Some(_) => {}
                 },
+                Instr::Match(term, Pattern::Bind(slot)) => {
+                    let Some(value) = self.term(term)? else { return Ok(false) };
+                    self.bind(*slot, value, self.depth);
+                }
                 Instr::Match(term, pattern) => {
                     let Some(value) = self.term(term)? else { return Ok(false) };
                     if !self.matches(pattern, &value)? {
@@ -180,6 +189,7 @@ impl<'c> Machine<'c> {
             indexes: self.indexes,
             masks: self.masks.clone(),
             mocks: self.mocks.clone(),
+            cache: vec![None; self.code.nodes.len()],
         };
         for (target, value, depth) in made {
             match target {
@@ -197,18 +207,13 @@ impl<'c> Machine<'c> {
             }
         }
         self.swap(&mut other);
-        self.cache.push(vec![None; self.code.nodes.len()]);
-        let mut level = None;
         let result = self.run(inner, &mut |machine| {
             // The rest of the body does not see the overrides.
-            level = machine.cache.pop();
             machine.swap(&mut other);
             let result = then(machine);
             machine.swap(&mut other);
-            machine.cache.push(level.take().unwrap_or_default());
             result
         });
-        self.cache.pop();
         self.swap(&mut other);
         result
     }
@@ -221,6 +226,7 @@ impl<'c> Machine<'c> {
         std::mem::swap(&mut self.indexes, &mut other.indexes);
         std::mem::swap(&mut self.masks, &mut other.masks);
         std::mem::swap(&mut self.mocks, &mut other.mocks);
+        std::mem::swap(&mut self.cache, &mut other.cache);
     }
 
     fn slot_at(&self, slot: Slot) -> usize {
@@ -253,6 +259,7 @@ impl<'c> Machine<'c> {
                 true
             }
             Pattern::Equals(Term::Const(other)) => other == value,
+            Pattern::Equals(Term::Slot(slot)) => self.slots.get(self.slot_at(*slot)) == Some(value),
             Pattern::Equals(term) => self.term(term)?.is_some_and(|other| other == *value),
             Pattern::Array(patterns) => {
                 let Value::Array(items) = value else { return Ok(false) };
@@ -326,16 +333,43 @@ impl<'c> Machine<'c> {
                 self.context.limits.allocate(values.len().saturating_mul(2 * ELEMENT))?;
                 self.made(Value::from(values), depth)
             }
-            Term::Builtin(builtin, arguments) => {
-                let Some((values, depth)) = self.terms(arguments)? else { return Ok(None) };
-                self.call_builtin(builtin, values, depth)
+            Term::Record(known, entries) => {
+                let Value::Object(known) = known else { return Ok(None) };
+                self.context.limits.allocate(known.len().saturating_mul(2 * ELEMENT))?;
+                let mut made = (**known).clone();
+                let mut depth = 1;
+                for (key, term) in entries {
+                    let Some(value) = self.term(term)? else { return Ok(None) };
+                    depth = self.depth.max(depth);
+                    if let Some(place) = made.get_mut(key) {
+                        *place = value;
+                    }
+                }
+                self.made(Value::Object(Arc::new(made)), depth)
             }
+            Term::Builtin(builtin, arguments) => self.builtin(builtin, arguments),
             Term::Function(node, arguments) => {
                 let Some((values, depth)) = self.terms(arguments)? else { return Ok(None) };
                 self.call_function(*node, values, depth)
             }
             Term::Compr(compr) => self.comprehension(compr).map(Some),
         }
+    }
+
+    /// Calls a builtin. Most have few arguments, which then need no memory of their own.
+    fn builtin(&mut self, builtin: &'static Builtin, terms: &'c [Term]) -> Evaluated<Option<Value>> {
+        let mut few = [const { Value::Undefined }; 3];
+        let Some(arguments) = few.get_mut(..terms.len()) else {
+            let Some((values, depth)) = self.terms(terms)? else { return Ok(None) };
+            return self.call_builtin(builtin, &values, depth);
+        };
+        let mut depth = 0;
+        for (argument, term) in arguments.iter_mut().zip(terms) {
+            let Some(value) = self.term(term)? else { return Ok(None) };
+            depth = self.depth.max(depth);
+            *argument = value;
+        }
+        self.call_builtin(builtin, arguments, depth)
     }
 
     fn terms(&mut self, terms: &'c [Term]) -> Evaluated<Option<(Vec<Value>, u32)>> {
@@ -368,19 +402,14 @@ impl<'c> Machine<'c> {
         Ok(depth)
     }
 
-    fn call_builtin(
-        &mut self,
-        builtin: &'static Builtin,
-        arguments: Vec<Value>,
-        depth: u32,
-    ) -> Evaluated<Option<Value>> {
+    fn call_builtin(&mut self, builtin: &'static Builtin, arguments: &[Value], depth: u32) -> Evaluated<Option<Value>> {
         if !self.mocks.is_empty()
             && let Some((mock, value)) = self.mock_of(builtin.name)
         {
-            return self.call_mock(mock, value, arguments, depth);
+            return self.call_mock(mock, value, arguments.to_vec(), depth);
         }
         self.context.limits.step()?;
-        match (builtin.run)(&mut self.context, &arguments) {
+        match (builtin.run)(&mut self.context, arguments) {
             Ok(value) => {
                 // A builtin may put the values of its arguments into each other.
                 let bound = depth.saturating_mul(2).saturating_add(builtin.adds_depth);
@@ -408,7 +437,7 @@ impl<'c> Machine<'c> {
                 self.depth = MAX_DEPTH;
                 Ok(Some(value))
             }
-            Mock::Builtin(builtin) => self.call_builtin(builtin, arguments, depth),
+            Mock::Builtin(builtin) => self.call_builtin(builtin, &arguments, depth),
             Mock::Function(node) => self.call_function(node, arguments, depth),
         };
         self.mocks = mocks;
@@ -477,6 +506,7 @@ struct Saved<'c> {
     indexes: Option<&'c Indexes>,
     masks: Vec<Vec<Value>>,
     mocks: Vec<(String, Mock, Value)>,
+    cache: Vec<Option<Cached>>,
 }
 
 /// Puts a value at a path, with objects where there are none.

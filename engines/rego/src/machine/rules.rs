@@ -14,7 +14,7 @@ impl<'c> Machine<'c> {
     /// The value of a node of the tree: of its rules, or an object of what is below it.
     pub(super) fn node_value(&mut self, id: NodeId) -> Evaluated<Option<Value>> {
         let at = usize::try_from(id).unwrap_or(usize::MAX);
-        if let Some(Some(known)) = self.cache.last().and_then(|level| level.get(at)) {
+        if let Some(Some(known)) = self.cache.get(at) {
             let known = known.clone();
             return Ok(known.map(|(value, depth)| {
                 self.depth = depth;
@@ -31,7 +31,7 @@ impl<'c> Machine<'c> {
             NodeKind::Inner => self.inner_value(node)?,
         };
         let known = value.clone().map(|value| (value, self.depth));
-        if let Some(place) = self.cache.last_mut().and_then(|level| level.get_mut(at)) {
+        if let Some(place) = self.cache.get_mut(at) {
             *place = Some(known);
         }
         Ok(value)

@@ -127,17 +127,7 @@ impl Lowerer<'_> {
                         (key, self.value(value, bound, pre))
                     })
                     .collect();
-                let mut known = BTreeMap::new();
-                for (key, value) in &entries {
-                    match (key, value) {
-                        (Term::Const(key), Term::Const(value)) => known.insert(key.clone(), value.clone()),
-                        _ => return Term::Object(entries),
-                    };
-                }
-                if known.len() < entries.len() {
-                    return Term::Object(entries);
-                }
-                Term::Const(Value::from(known))
+                object(entries)
             }
             TermKind::ArrayCompr(..) | TermKind::SetCompr(..) | TermKind::ObjectCompr(..) => {
                 self.comprehension(term, bound)
@@ -230,6 +220,32 @@ impl Lowerer<'_> {
 
 pub(super) fn is_scan(made: &Ref) -> bool {
     made.keys.iter().any(|key| matches!(key, Key::Any(_)))
+}
+
+/// An object, of which is made beforehand what is known: the whole, or its keys.
+fn object(entries: Vec<(Term, Term)>) -> Term {
+    let is_scalar = |value: &Value| !matches!(value, Value::Array(_) | Value::Object(_) | Value::Set(_));
+    let is_constant = entries.iter().all(|(_, value)| matches!(value, Term::Const(_)));
+    let mut known = BTreeMap::new();
+    for (key, value) in &entries {
+        match (key, value) {
+            (Term::Const(key), Term::Const(value)) if is_constant => known.insert(key.clone(), value.clone()),
+            (Term::Const(key), _) if is_scalar(key) => known.insert(key.clone(), Value::Null),
+            _ => return Term::Object(entries),
+        };
+    }
+    if known.len() < entries.len() {
+        return Term::Object(entries);
+    }
+    let known = Value::from(known);
+    if is_constant {
+        return Term::Const(known);
+    }
+    let named = |(key, value)| match key {
+        Term::Const(key) => Some((key, value)),
+        _ => None,
+    };
+    Term::Record(known, entries.into_iter().filter_map(named).collect())
 }
 
 fn fold(items: Vec<Term>, make: impl FnOnce(Vec<Term>) -> Term, fold: impl FnOnce(Vec<Value>) -> Value) -> Term {

@@ -114,6 +114,7 @@ impl Finder<'_> {
                 self.visit_term(key);
                 self.visit_term(value);
             }),
+            Term::Record(_, entries) => entries.iter_mut().for_each(|(_, value)| self.visit_term(value)),
             Term::Ref(made) => self.visit_ref(made),
             Term::Compr(compr) => {
                 self.visit_body(&mut compr.body);

@@ -1,5 +1,7 @@
 //! What cannot fail with an error, but for limits.
 
+use std::cell::Cell;
+
 use regorus::Value;
 
 use crate::code::{Code, ComprKind, Instr, Key, Node, NodeId, NodeKind, Pattern, Ref, Root, Rule, Term};
@@ -8,15 +10,19 @@ use crate::compile::tree::Tree;
 /// How deep functions may call each other that are found not to fail.
 const MAX_CALLS: usize = 16;
 
+/// How many instructions are looked at, some 20 ns each. What is left after that counts as what may fail.
+const MAX_WORK: usize = 5_000_000;
+
 pub(super) struct Sound<'t> {
     tree: &'t Tree,
+    work: Cell<usize>,
     /// The functions that cannot fail.
     functions: Vec<bool>,
 }
 
 impl<'t> Sound<'t> {
     pub(super) fn of(tree: &'t Tree, code: &Code) -> Self {
-        let mut sound = Self { tree, functions: vec![false; code.nodes.len()] };
+        let mut sound = Self { tree, work: Cell::new(0), functions: vec![false; code.nodes.len()] };
         for _ in 0..MAX_CALLS {
             let functions = code.nodes.iter().map(|node| sound.function(node)).collect();
             if std::mem::replace(&mut sound.functions, functions) == sound.functions {
@@ -43,6 +49,10 @@ impl<'t> Sound<'t> {
     }
 
     pub(super) fn is_sound(&self, instr: &Instr) -> bool {
+        self.work.set(self.work.get().saturating_add(1));
+        if self.work.get() > MAX_WORK {
+            return false;
+        }
         match instr {
             Instr::Test(term) => self.term(term),
             Instr::Match(term, pattern) | Instr::Walk(term, pattern) => self.term(term) && self.pattern(pattern),
@@ -64,14 +74,13 @@ impl<'t> Sound<'t> {
             Term::Array(items) | Term::Set(items) | Term::Builtin(_, items) => items.iter().all(|item| self.term(item)),
             // Its keys may conflict.
             Term::Object(_) => false,
+            Term::Record(_, entries) => entries.iter().all(|(_, value)| self.term(value)),
             Term::Ref(made) => self.reference(made),
             Term::Function(id, arguments) => {
                 usize::try_from(*id).is_ok_and(|id| self.functions.get(id) == Some(&true))
                     && arguments.iter().all(|argument| self.term(argument))
             }
-            Term::Compr(compr) => {
-                compr.kind != ComprKind::Object && self.body(&compr.body) && self.term(&compr.head)
-            }
+            Term::Compr(compr) => compr.kind != ComprKind::Object && self.body(&compr.body) && self.term(&compr.head),
         }
     }
 
@@ -129,8 +138,7 @@ fn constant(rule: &Rule) -> Option<&Value> {
 
 /// Whether a branch has one value at most: it is always the same, or there is one way through the body.
 fn has_one_value(rule: &Rule) -> bool {
-    let is_step = |instr: &Instr| {
-        matches!(instr, Instr::Test(_) | Instr::Match(..) | Instr::Not(_) | Instr::Every { .. })
-    };
+    let is_step =
+        |instr: &Instr| matches!(instr, Instr::Test(_) | Instr::Match(..) | Instr::Not(_) | Instr::Every { .. });
     constant(rule).is_some() || rule.body.iter().all(is_step)
 }

@@ -52,7 +52,8 @@ impl<'a, 'd> Inputs<'a, 'd> {
             Some(input) => input,
             None => {
                 let review = build(&self.judged, self.namespace, managed_fields)?;
-                kept.insert(Input::new().with("review", review))
+                // With its place for parameters, each constraint only puts its own there.
+                kept.insert(Input::new().with("review", review).with("parameters", Value::Null))
             }
         };
         Ok(input.with("parameters", parameters.clone()))

@@ -292,31 +292,35 @@ impl Run<'_, '_> {
 /// Reads what a rule gives: a set of `{"msg": text, "details": any}`. What is not so is no violation that could be told, and so
 /// an error.
 fn read_results(value: Option<Value>) -> Result<Vec<(String, serde_json::Value)>, String> {
-    let items: Vec<Value> = match value {
+    let items: Box<dyn Iterator<Item = &Value>> = match &value {
         None => return Ok(Vec::new()),
-        Some(Value::Set(items)) => items.iter().cloned().collect(),
-        Some(Value::Array(items)) => items.iter().cloned().collect(),
+        Some(Value::Set(items)) => Box::new(items.iter()),
+        Some(Value::Array(items)) => Box::new(items.iter()),
         Some(_) => return Err("its rule must be a set: `violation[{\"msg\": msg}] { ... }`".into()),
     };
-    let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+    let mut found: Vec<(String, serde_json::Value)> = Vec::new();
+    let (msg, details) = (Value::from("msg"), Value::from("details"));
     for item in items {
-        let Value::Object(fields) = &item else {
+        let Value::Object(fields) = item else {
             return Err("what its rule gives must be an object with a text `msg`".into());
         };
-        let message = match fields.get(&Value::from("msg")) {
+        let message = match fields.get(&msg) {
             Some(Value::String(message)) => message.to_string(),
             Some(_) => return Err("the `msg` that its rule gives is not a text".into()),
             None => return Err("what its rule gives has no `msg`".into()),
         };
-        let details = match fields.get(&Value::from("details")) {
+        let details = match fields.get(&details) {
             Some(details) => {
                 serde_json::to_value(details).map_err(|error| format!("the `details` that its rule gives: {error}"))?
             }
             None => serde_json::Value::Object(serde_json::Map::new()),
         };
-        if seen.insert((message.clone(), details.to_string())) {
-            found.push((message, details));
-        }
+        found.push((message, details));
+    }
+    // Items that differ elsewhere say the same.
+    if found.len() > 1 {
+        let mut seen = BTreeSet::new();
+        found.retain(|(message, details)| seen.insert((message.clone(), details.to_string())));
     }
     Ok(found)
 }
