@@ -10,6 +10,7 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage/inmem"
 )
 
 // A case: one query, asked once for each parameters, or once for the review itself where there are none.
@@ -20,6 +21,7 @@ type benchCase struct {
 	Review     string            `json:"review"`
 	Parameters []any             `json:"parameters"`
 	Violations int               `json:"violations"`
+	Data       map[string]any    `json:"data"`
 }
 
 const (
@@ -53,6 +55,9 @@ func prepare(one benchCase) func() {
 	options := []func(*rego.Rego){rego.Query(one.Query), rego.SetRegoVersion(ast.RegoV0)}
 	for name, text := range one.Modules {
 		options = append(options, rego.Module(name, text))
+	}
+	if one.Data != nil {
+		options = append(options, rego.Store(inmem.NewFromObject(one.Data)))
 	}
 	query, err := rego.New(options...).PrepareForEval(context.Background())
 	check(err)
