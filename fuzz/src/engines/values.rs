@@ -149,7 +149,7 @@ impl<'d> Values<'d> {
                 if number.is_finite() { Value::from(number) } else { Value::Null }
             }
             5 | 6 => number(NUMBERS[usize::from(self.byte()) % NUMBERS.len()]),
-            7 | 8 | 9 => Value::from(TEXTS[usize::from(self.byte()) % TEXTS.len()]),
+            7..=9 => Value::from(TEXTS[usize::from(self.byte()) % TEXTS.len()]),
             10 => Value::from(&*String::from_utf8_lossy(self.take(count))),
             11 => {
                 let repeated = TEXTS[usize::from(self.byte()) % TEXTS.len()];
