@@ -1,6 +1,5 @@
 //! Reads the syntax of an expression, within limits: the parser recurses, and an expression may come from anybody.
 
-use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 
 use cel::IdedExpr;
@@ -88,8 +87,12 @@ fn describe(errors: &ParseErrors) -> Fault {
             message.push_str("; ");
         }
         let text = if error.msg == "UNKNOWN" { "Syntax error" } else { error.msg.as_str() };
-        let text: String = text.chars().take(MAX_MESSAGE).collect();
-        let _ = write!(message, "{text}");
+        for character in text.chars().take(MAX_MESSAGE) {
+            match character.is_control() {
+                true => message.extend(character.escape_default()),
+                false => message.push(character),
+            }
+        }
     }
     Fault { line, column, message }
 }

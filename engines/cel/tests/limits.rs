@@ -253,6 +253,7 @@ fn faults_say_what_and_where() {
         ("1 + ", 1, 5, "Syntax error: mismatched input '<EOF>'"),
         ("authorizer.group('x')", 1, 1, "authorizer"),
         ("'a'.matches('(')", 1, 12, "error parsing regexp"),
+        ("1 > \u{1} 2\0", 1, 5, "token recognition error at: '\\u{1}'"),
     ] {
         let fault = Expression::compile(source, &environment()).unwrap_err();
         assert!(fault.message.contains(message), "{source}: {fault}");

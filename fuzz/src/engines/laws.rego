@@ -28,8 +28,10 @@ broken contains "json is told" if {
 	not json.is_valid(json.marshal(a))
 }
 
+# The reader of YAML takes numbers with many digits as floats.
 broken contains "yaml reads json" if {
 	input.json
+	not regex.match(`[0-9]{16}|[0-9][eE]`, json.marshal(a))
 	yaml.unmarshal(json.marshal(a)) != a
 }
 
