@@ -7,7 +7,7 @@ use std::time::Instant;
 use regorus::Value;
 
 use crate::code::{Code, NodeKind};
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, OpenImport, compile};
 use crate::machine::Machine;
 use crate::{Data, Dialect, EvalError, Fault, Input, Module};
 
@@ -25,6 +25,7 @@ pub struct Program {
 struct Shared {
     code: Code,
     managed_fields: bool,
+    open_imports: Vec<OpenImport>,
 }
 
 impl Program {
@@ -47,8 +48,8 @@ impl Program {
                 Err(_) => Err(failed("there is no thread for the compiler")),
             }
         })?;
-        let Compiled { code, managed_fields } = compiled;
-        Ok(Self { shared: Arc::new(Shared { code, managed_fields }), data: Data::new() })
+        let Compiled { code, managed_fields, open_imports } = compiled;
+        Ok(Self { shared: Arc::new(Shared { code, managed_fields, open_imports }), data: Data::new() })
     }
 
     /// The same program over other documents.
@@ -73,6 +74,15 @@ impl Program {
     /// Whether a rule may look at managed fields; true where it is not certain that none does.
     pub fn mentions_managed_fields(&self) -> bool {
         self.shared.managed_fields
+    }
+
+    /// Imports of what is nowhere, neither a module nor one of the documents. OPA takes them, too: what needs them is undefined.
+    pub fn open_imports(&self) -> impl Iterator<Item = &Fault> {
+        let is_open = |import: &&OpenImport| {
+            let path: Vec<&str> = import.path.iter().map(String::as_str).collect();
+            self.data.find(&path).is_none()
+        };
+        self.shared.open_imports.iter().filter(is_open).map(|import| &import.fault)
     }
 
     /// The value of a rule such as `data.system.main`; nothing where it is undefined.

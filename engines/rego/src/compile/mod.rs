@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::ast::{File, Place, Rule, RuleKind, Term};
 use crate::code::{Code, Node, NodeKind};
 use crate::parser::parse;
-use crate::{Dialect, Fault, Module};
+use crate::{Dialect, Fault, Module, Value};
 
 use resolve::Globals;
 use signatures::{Functions, Signatures, function_name};
@@ -61,6 +61,13 @@ impl Faults {
 pub(crate) struct Compiled {
     pub(crate) code: Code,
     pub(crate) managed_fields: bool,
+    pub(crate) open_imports: Vec<OpenImport>,
+}
+
+/// An import that no module is meant by, with its path after `data`: a document may stand there.
+pub(crate) struct OpenImport {
+    pub(crate) path: Vec<String>,
+    pub(crate) fault: Fault,
 }
 
 pub(crate) fn compile(modules: &[Module<'_>], dialect: Dialect) -> Result<Compiled, Vec<Fault>> {
@@ -109,7 +116,32 @@ pub(crate) fn compile(modules: &[Module<'_>], dialect: Dialect) -> Result<Compil
     }
     faults.check()?;
     seek::add_seeks(&tree, &mut code);
-    Ok(Compiled { code, managed_fields })
+    let open_imports = find_open_imports(&files, &code);
+    Ok(Compiled { code, managed_fields, open_imports })
+}
+
+fn find_open_imports(files: &[File], code: &Code) -> Vec<OpenImport> {
+    let mut open = Vec::new();
+    for (file, import) in files.iter().flat_map(|file| file.imports.iter().map(move |import| (file, import))) {
+        let Some((root, rest)) = import.path.split_first() else { continue };
+        let path: Option<Vec<&str>> = rest.iter().map(Term::as_text).collect();
+        let Some(path) = path.filter(|_| root.as_var().is_some_and(|root| &**root == "data")) else { continue };
+        let keys: Vec<Value> = path.iter().map(|part| Value::from(*part)).collect();
+        let (node, used) = code.find(keys.iter());
+        // What is below a rule is a part of its value.
+        let is_rule = code.node(node).is_some_and(|node| node.kind != NodeKind::Inner);
+        if used == path.len() || is_rule {
+            continue;
+        }
+        let message = format!(
+            "nothing is at `data.{}`, neither a module nor a document: what needs it is undefined; add it, or mend the import",
+            path.join(".")
+        );
+        let Place { row, column, .. } = import.place;
+        let fault = Fault { file: file.name.to_string(), row, column, code: "open_import", message };
+        open.push(OpenImport { path: path.into_iter().map(str::to_owned).collect(), fault });
+    }
+    open
 }
 
 fn check_paths(file: &File, faults: &mut Faults) {

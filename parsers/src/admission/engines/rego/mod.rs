@@ -58,11 +58,15 @@ impl Modules {
             return Self::default();
         }
         match compile(found.modules.iter().map(documents::Found::module)) {
-            Ok(program) => Self {
-                program: Some(program.with_data(&found.data)),
-                first: found.modules.first().map(|module| module.text.place.clone()),
-                is_named: AtomicBool::new(false),
-            },
+            Ok(program) => {
+                let program = program.with_data(&found.data);
+                faults.warnings.extend(program.open_imports().map(|fault| found.locate(fault)));
+                Self {
+                    program: Some(program),
+                    first: found.modules.first().map(|module| module.text.place.clone()),
+                    is_named: AtomicBool::new(false),
+                }
+            }
             Err(wrong) => {
                 faults.errors.extend(wrong.iter().map(|fault| found.locate(fault)));
                 Self::default()

@@ -88,6 +88,20 @@ fn modules_that_no_hook_asks_are_told_of() {
 }
 
 #[test]
+fn imports_of_what_is_nowhere_are_told_of() {
+    let main = "package system\nimport data.lib.images\nimport data.opa.m.users as users\nimport data.lib.ports.low\n\
+                main = {\"response\": {\"allowed\": images.ok}}\n";
+    let lib = "package lib\nports = {\"low\": 1}\n";
+    let data = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m, namespace: opa, labels: {openpolicyagent.org/data: opa}}\n\
+                data: {users: '[]'}\n";
+    let (_, warnings) = load(&[("main.rego", main), ("lib.rego", lib), ("data.yaml", data)]).unwrap();
+    let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+    assert!(warning.starts_with("main.rego:2:1: ") && warning.contains("nothing is at `data.lib.images`"), "{warning}");
+    let (_, warnings) = load(&[("main.rego", main), ("lib.rego", lib)]).unwrap();
+    assert!(warnings.iter().any(|warning| warning.contains("`data.opa.m.users`")), "{warnings:?}");
+}
+
+#[test]
 fn config_maps_are_policies_and_data_as_kube_mgmt_has_them() {
     let config_map = |label: &str, data: &str| {
         format!(
