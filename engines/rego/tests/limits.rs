@@ -262,7 +262,7 @@ fn managed_fields_are_kept_where_in_doubt() {
         "p { o := {\"a\": input.review.object}; o.a.metadata[_] }",
         "p { o := {x | x := input.review.object}; o[x].metadata[_] }",
         "p { {\"metadata\": m} := input.review.object; m[_] }",
-        "p { some m in input.review.object; m[_] }",
+        "import future.keywords\np { some m in input.review.object; m[_] }",
         "import future.keywords\np { every m in input.review.object { m = x; x[_] } }",
         "import future.keywords\np { \"x\" in input.review.object.metadata }",
         "p { object.get(input.review.object, \"metadata\", {})[_] }",
@@ -292,7 +292,7 @@ fn managed_fields_are_kept_where_in_doubt() {
         "m = input.review.object.metadata\np { m.annotations[_] }",
         "p { object.get(input.review.object.metadata, \"annotations\", {})[_] }",
         "p { object.get(input.review, [\"object\", \"spec\"], {})[_] }",
-        "p { some m in input.review.object.spec.containers; m[_] }",
+        "import future.keywords\np { some m in input.review.object.spec.containers; m[_] }",
         "p { data.inventory[_][_].metadata[_] }",
         "import input.review as r\np { r.object.metadata.labels[_] }",
     ] {

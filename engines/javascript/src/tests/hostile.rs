@@ -32,7 +32,7 @@ fn endless_scripts_are_stopped() {
         "const m = new Map([[1, 1]]); m.forEach((v, k) => { m.delete(k); m.set(k + 1, 1) })",
         "for (const x of (function* () { for (;;) yield 1 })()) ;",
         "[1, 2].sort(() => { for (;;); })",
-        "const a = [1]; for (const x of a) { a.length = 0; a.push(1, 2) ; a.length = 1e6 }",
+        "for (;;) { const a = [1]; for (const x of a) { a.length = 0; a.push(1, 2); a.length = 1e6 } }",
         "const a = new Array(2 ** 32 - 1); for (const x of a) ;",
         "Iterator.from({next: Object.prototype.valueOf.bind({done: false, value: 1})}).every(Boolean)",
         "for (;;) 'a'.repeat(1e6).indexOf('b')",
