@@ -11,6 +11,9 @@ use values::{exponent_text, number_text, quote, shortest, show};
 /// The widest field and the highest precision, as in Go.
 const MAX_WIDTH: usize = 1_000_000;
 
+/// Bytes that the arguments of a message commonly take: most are not enlarged while they are written.
+const COMMON_ARGUMENTS: usize = 64;
+
 /// From how many digits before the point on Go's `%g` has an exponent.
 const GENERAL_DIGITS: i32 = 6;
 
@@ -62,7 +65,7 @@ pub(super) fn sprintf(context: &mut Context, arguments: &[Value]) -> Done {
             other => Argument::Text(show(context, other)?),
         });
     }
-    let mut printer = Printer { out: String::new(), context };
+    let mut printer = Printer { out: String::with_capacity(format.len().saturating_add(COMMON_ARGUMENTS)), context };
     printer.print(format, &made)?;
     text_of(printer.context, printer.out)
 }
