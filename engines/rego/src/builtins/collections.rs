@@ -263,16 +263,18 @@ pub(super) fn type_name(_: &mut Context, arguments: &[Value]) -> Done {
     }))
 }
 
+/// What an object of neighbours says of a node.
+fn neighbours(value: &Value) -> Vec<Value> {
+    match value {
+        Value::Array(items) => items.to_vec(),
+        Value::Set(items) => items.iter().cloned().collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// All ways through an object of neighbours that go on to no node twice.
 pub(super) fn reachable_paths(context: &mut Context, arguments: &[Value]) -> Done {
     let (Value::Object(graph), starts) = pair(arguments)? else { return Err(Stop::Undefined) };
-    let neighbours = |value: &Value| -> Vec<Value> {
-        match value {
-            Value::Array(items) => items.to_vec(),
-            Value::Set(items) => items.iter().cloned().collect(),
-            _ => Vec::new(),
-        }
-    };
     if !matches!(starts, Value::Array(_) | Value::Set(_)) {
         return Err(Stop::Undefined);
     }
@@ -312,13 +314,6 @@ pub(super) fn reachable_paths(context: &mut Context, arguments: &[Value]) -> Don
 /// The nodes that can be reached in an object of neighbours.
 pub(super) fn reachable(context: &mut Context, arguments: &[Value]) -> Done {
     let (Value::Object(graph), starts) = pair(arguments)? else { return Err(Stop::Undefined) };
-    let neighbours = |value: &Value| -> Vec<Value> {
-        match value {
-            Value::Array(items) => items.to_vec(),
-            Value::Set(items) => items.iter().cloned().collect(),
-            _ => Vec::new(),
-        }
-    };
     if !matches!(starts, Value::Array(_) | Value::Set(_)) {
         return Err(Stop::Undefined);
     }

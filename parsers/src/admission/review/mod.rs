@@ -170,8 +170,8 @@ impl<'d> Review<'d> {
     /// server does not send: an unknown operation, a field of a wrong type, no object to judge.
     pub fn read(root: Value<'d>) -> Result<Self, ReviewError<'d>> {
         let (version, request) = open(root).map_err(|message| ReviewError::Unreadable { message })?;
-        let (fields, ambiguity) = collect(request, REQUEST);
-        let ambiguity = ambiguity.map(|ambiguity| (ambiguity.field, ambiguity.describe("request", &REQUEST)));
+        let (fields, ambiguity) = collect(request, REQUEST_FIELDS);
+        let ambiguity = ambiguity.map(|ambiguity| (ambiguity.field, ambiguity.describe("request", &REQUEST_FIELDS)));
         let [uid, ..] = fields;
         let uid = match (&ambiguity, read_uid(version, uid)) {
             (Some((UID, message)), _) => return Err(ReviewError::Unreadable { message: message.clone() }),
@@ -194,7 +194,7 @@ impl<'d> Review<'d> {
         version: Version,
         uid: &Cow<'d, str>,
         request: Value<'d>,
-        fields: [Option<Value<'d>>; REQUEST.len()],
+        fields: [Option<Value<'d>>; REQUEST_FIELDS.len()],
     ) -> Result<Self, String> {
         let [
             _,
@@ -254,8 +254,8 @@ impl<'d> Review<'d> {
     }
 }
 
-/// The fields of a request, in the order in which [`Review::read_request`] takes them.
-const REQUEST: [&str; 15] = [
+/// The fields of a request as Kubernetes has them, in the order in which they are read here.
+pub const REQUEST_FIELDS: [&str; 15] = [
     "uid",
     "kind",
     "resource",
@@ -273,7 +273,7 @@ const REQUEST: [&str; 15] = [
     "options",
 ];
 
-/// The place of the uid in [`REQUEST`].
+/// The place of the uid in [`REQUEST_FIELDS`].
 const UID: usize = 0;
 
 /// The version of a review and its request.

@@ -1,6 +1,7 @@
 //! Reviews as suites have them: with as much as a case needs.
 
 use anyhow::{Context, bail};
+use portcullis_parsers::admission::review::REQUEST_FIELDS;
 use serde_json::{Map, Value, json};
 
 /// Says what a suite leaves out and the API server always sends: a uid, an operation, the kind and the resource of the object.
@@ -9,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// There is nothing to review, or a field that no review has: it would be passed over.
 pub(super) fn complete(review: &mut Value) -> anyhow::Result<()> {
     check_fields("the AdmissionReview", Some(&*review), &REVIEW)?;
-    check_fields("the `request` of the AdmissionReview", review.get("request"), &REQUEST)?;
+    check_fields("the `request` of the AdmissionReview", review.get("request"), &REQUEST_FIELDS)?;
     let request = review.get_mut("request").filter(|request| !request.is_null());
     let request = request.context("the AdmissionReview has no `request`")?;
     let request = request.as_object_mut().context("the `request` of the AdmissionReview is no map")?;
@@ -48,24 +49,6 @@ pub(super) fn complete(review: &mut Value) -> anyhow::Result<()> {
 }
 
 const REVIEW: [&str; 4] = ["apiVersion", "kind", "request", "response"];
-const REQUEST: [&str; 15] = [
-    "uid",
-    "kind",
-    "resource",
-    "subResource",
-    "requestKind",
-    "requestResource",
-    "requestSubResource",
-    "name",
-    "namespace",
-    "operation",
-    "userInfo",
-    "object",
-    "oldObject",
-    "dryRun",
-    "options",
-];
-
 fn check_fields(what: &str, map: Option<&Value>, known: &[&str]) -> anyhow::Result<()> {
     let mut fields = map.and_then(Value::as_object).into_iter().flat_map(Map::keys);
     match fields.find(|field| !known.contains(&field.as_str())) {
