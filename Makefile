@@ -39,7 +39,7 @@ test-unit: ## Unit, property, scenario and differential tests
 	PROPTEST_RNG_SEED=$${PROPTEST_RNG_SEED-1} $(CARGO) test $(EVERYTHING)
 
 # All crates with the same features whatever is tested, so that nothing is built twice.
-EVERYTHING = --workspace --features portcullis-parsers/javascript,portcullis-cli/javascript
+EVERYTHING = --workspace --features portcullis-parsers/javascript,portcullis-cli/javascript,portcullis-tests/javascript
 
 .PHONY: test-properties
 test-properties: ## The property tests with many cases, and others each time: what they find becomes a test of its own
